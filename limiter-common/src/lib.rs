@@ -1,1 +1,31 @@
-//! Decisions and types.
+//! Every decision limiterctl makes, as pure functions, and every type that the kernel and user space share.
+//!
+//! The same code runs in the XDP program and in the tests on the host: nothing here reads a clock, a map or a
+//! socket; time and memory are arguments.
+//!
+//! # Layout
+//!
+//! - [`packet`] finds the SYN in a frame
+//! - [`key`] turns a source into a place in the table of sources
+//! - [`gcra`] decides whether one more attempt fits a rate
+//! - [`sources`] keeps each source's state in sets of eight cells
+//! - [`gate`] puts these together: a rule, a source, a time, and out comes a verdict
+//! - [`reset`] builds the RST that answers a refused SYN
+//! - [`rule`], [`verdict`] and [`maps`] are the vocabulary: what is configured, what came of it, where it lies
+
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod gate;
+pub mod gcra;
+pub mod key;
+pub mod maps;
+pub mod packet;
+#[cfg(feature = "user")]
+mod pod;
+pub mod reset;
+pub mod rule;
+pub mod sources;
+pub mod verdict;

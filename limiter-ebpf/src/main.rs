@@ -1,2 +1,71 @@
-//! x
-fn main() {}
+//! The kernel half of limiterctl: thin entry points around the decisions of `limiter-common`.
+//!
+//! # Layout
+//!
+//! - `inbound` looks a SYN's rule up, judges it and counts
+//! - `reset` answers a refused SYN
+//! - `boundary` cuts the program into parts that the verifier checks one by one
+//! - `tables` holds the maps, behind functions
+//! - `frame` and `atomics` are the rooms of unsafe memory: packets, and words that all CPUs share
+
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(internal_features, reason = "the target has no stable compare-and-swap")
+)]
+
+#[cfg(target_arch = "bpf")]
+mod atomics;
+#[cfg(target_arch = "bpf")]
+mod boundary;
+#[cfg(target_arch = "bpf")]
+mod frame;
+#[cfg(target_arch = "bpf")]
+mod inbound;
+#[cfg(target_arch = "bpf")]
+mod reset;
+#[cfg(target_arch = "bpf")]
+mod tables;
+
+#[cfg(target_arch = "bpf")]
+mod program {
+    use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+    use aya_ebpf::macros::xdp;
+    use aya_ebpf::programs::XdpContext;
+    use limiter_common::rule::Action;
+
+    use crate::frame::Frame;
+    use crate::inbound::{self, Inbound};
+    use crate::{reset, tables};
+
+    /// Judges each SYN that arrives.
+    #[xdp(frags)]
+    pub fn inbound(ctx: XdpContext) -> u32 {
+        let frame = Frame::new(&ctx);
+        match inbound::judge(&frame) {
+            Ok(Inbound::Pass) => XDP_PASS,
+            Ok(Inbound::Refuse(Action::Drop, _)) => XDP_DROP,
+            Ok(Inbound::Refuse(Action::Reset, refused)) => reset::reply(&frame, &refused),
+            Err(skip) => {
+                tables::count_skip(skip);
+                XDP_PASS
+            }
+        }
+    }
+
+    #[panic_handler]
+    fn panic(_info: &core::panic::PanicInfo) -> ! {
+        loop {}
+    }
+
+    /// The kernel hands its helpers to programs under a licence compatible with the GPL.
+    #[unsafe(no_mangle)]
+    #[unsafe(link_section = "license")]
+    #[expect(unsafe_code, reason = "the kernel finds it by its section")]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {
+    eprintln!("this is a program for the kernel; `cargo build --release` builds it into limiterctl");
+}

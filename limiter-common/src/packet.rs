@@ -1,0 +1,335 @@
+//! Finds the SYN in a frame: Ethernet, VLAN tags, IPv4 or IPv6, TCP.
+//!
+//! Only what opens a connection is looked for. The order of the checks is that of their cost: most packets are no
+//! SYN and leave after the flags. A SYN's lengths are checked last, as the kernel would before it answers.
+
+use core::num::NonZeroU32;
+
+use network_types::eth::EthHdr;
+use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
+
+use crate::key::Address;
+use crate::verdict::Skip;
+
+/// How many VLAN tags are looked under.
+pub const MAX_TAGS: usize = 4;
+/// How many IPv6 extension headers are looked under.
+pub const MAX_EXTENSIONS: usize = 8;
+
+/// TCP header length without options.
+pub const TCP_HEADER: usize = 20;
+
+/// A header that may be read from any bytes.
+///
+/// # Safety
+///
+/// Any bytes are a value of it, and it has no padding.
+#[expect(unsafe_code, reason = "the promise is about memory layout")]
+pub unsafe trait Header: Copy {}
+
+#[expect(unsafe_code, reason = "see the trait")]
+mod headers {
+    use super::{EthHdr, Header, Ipv4Hdr, Ipv6Hdr};
+
+    // SAFETY: repr(C, packed), arrays of bytes and a u16.
+    unsafe impl Header for EthHdr {}
+    // SAFETY: repr(C), bytes and arrays of bytes.
+    unsafe impl Header for Ipv4Hdr {}
+    // SAFETY: repr(C), bytes and arrays of bytes.
+    unsafe impl Header for Ipv6Hdr {}
+    // SAFETY: bytes.
+    unsafe impl<const N: usize> Header for [u8; N] {}
+    // SAFETY: integers.
+    unsafe impl<const N: usize> Header for [u32; N] {}
+}
+
+/// Bytes of a frame, wherever they lie.
+pub trait Packet {
+    /// Copies a header out; `None` where it would run past the end.
+    fn read<T: Header>(&self, offset: usize) -> Option<T>;
+    /// Length of the frame in bytes.
+    fn length(&self) -> usize;
+    /// Finds the TCP header behind extension headers. `first` is the type of the one at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`].
+    #[inline(always)]
+    fn skip_extensions(&self, first: u8, offset: usize) -> Result<Upper, Skip> {
+        skip_extensions(self, first, offset)
+    }
+}
+
+/// Where the TCP header of an IPv6 packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upper {
+    /// Its offset in the frame.
+    pub offset: usize,
+    /// Whether this is the first of several fragments.
+    pub fragment: bool,
+}
+
+impl Packet for [u8] {
+    #[expect(unsafe_code, reason = "reads a header from bytes")]
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+        let bytes = self.get(offset..offset.checked_add(size_of::<T>())?)?;
+        // SAFETY: the slice has the size of T, and Header promises that any bytes will do.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn length(&self) -> usize {
+        self.len()
+    }
+}
+
+/// A segment that opens a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Syn {
+    /// Who asks.
+    pub source: Address,
+    /// Whom.
+    pub destination: Address,
+    /// TCP source port.
+    pub source_port: u16,
+    /// TCP destination port: a rule is found by it.
+    pub destination_port: u16,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Offset of the IP header in the frame.
+    pub ip_offset: usize,
+    /// IPv6, not IPv4.
+    pub v6: bool,
+    /// How many sequence numbers it takes: one, and one for each byte of data. `None` where the headers do not tell.
+    pub length: Option<NonZeroU32>,
+}
+
+/// What lies behind the IP headers.
+struct Segment {
+    source: Address,
+    destination: Address,
+    ip_offset: usize,
+    tcp_offset: usize,
+    /// Where the IP length says that the packet ends.
+    end: usize,
+    /// The first of several fragments.
+    fragment: bool,
+    v6: bool,
+}
+
+/// Finds the SYN in a frame, or says why there is none to judge.
+///
+/// A SYN is a TCP segment with SYN and without ACK, RST and FIN, as `iptables --syn` has it: on SYN with FIN the
+/// kernel opens nothing (`tcp_rcv_state_process`, `TCP_LISTEN`).
+///
+/// # Errors
+///
+/// The [`Skip`] with which the packet passes.
+#[inline(always)]
+pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Syn, Skip> {
+    let ethernet: EthHdr = packet.read(0).ok_or(Skip::Truncated)?;
+    let mut ether_type = u16::from_be(ethernet.ether_type);
+    let mut offset = EthHdr::LEN;
+    for _ in 0..MAX_TAGS {
+        if !is_tag(ether_type) {
+            break;
+        }
+        let tag: [u8; 4] = packet.read(offset).ok_or(Skip::Truncated)?;
+        ether_type = u16::from_be_bytes([tag[2], tag[3]]);
+        offset += tag.len();
+    }
+    match ether_type {
+        ETH_P_IP => syn(packet, &ipv4(packet, offset)?),
+        ETH_P_IPV6 => syn(packet, &ipv6(packet, offset)?),
+        _ if is_tag(ether_type) => Err(Skip::TooManyTags),
+        _ => Err(Skip::NotIp),
+    }
+}
+
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+
+/// 802.1Q and 802.1ad: the two that Linux takes off.
+#[inline(always)]
+const fn is_tag(ether_type: u16) -> bool {
+    matches!(ether_type, 0x8100 | 0x88a8)
+}
+
+#[inline(always)]
+fn ipv4<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<Segment, Skip> {
+    let ip: Ipv4Hdr = packet.read(ip_offset).ok_or(Skip::Truncated)?;
+    let header_length = usize::from(ip.vihl & 0x0f) * 4;
+    if ip.vihl >> 4 != 4 || header_length < Ipv4Hdr::LEN {
+        return Err(Skip::BadIpHeader);
+    }
+    if ip.proto != IpProto::Tcp as u8 {
+        return Err(Skip::NotTcp);
+    }
+    let fragment = u16::from_be_bytes(ip.frags);
+    if fragment & 0x1fff != 0 {
+        return Err(Skip::LaterFragment);
+    }
+    Ok(Segment {
+        source: Address::from_v4(ip.src_addr),
+        destination: Address::from_v4(ip.dst_addr),
+        ip_offset,
+        tcp_offset: ip_offset + header_length,
+        end: ip_offset + usize::from(u16::from_be_bytes(ip.tot_len)),
+        fragment: fragment & 0x2000 != 0,
+        v6: false,
+    })
+}
+
+#[inline(always)]
+fn ipv6<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<Segment, Skip> {
+    let ip: Ipv6Hdr = packet.read(ip_offset).ok_or(Skip::Truncated)?;
+    if ip.vcf[0] >> 4 != 6 {
+        return Err(Skip::BadIpHeader);
+    }
+    let payload = usize::from(u16::from_be_bytes(ip.payload_len));
+    // Length 0 before hop-by-hop options announces a jumbogram; the kernel then takes what the frame holds
+    // (ipv6_rcv, ip6_rcv_core).
+    let end = if payload == 0 && ip.next_hdr == IpProto::HopOpt as u8 {
+        packet.length()
+    } else {
+        ip_offset + Ipv6Hdr::LEN + payload
+    };
+    let behind = ip_offset + Ipv6Hdr::LEN;
+    let upper = if ip.next_hdr == IpProto::Tcp as u8 {
+        Upper {
+            offset: behind,
+            fragment: false,
+        }
+    } else {
+        packet.skip_extensions(ip.next_hdr, behind)?
+    };
+    Ok(Segment {
+        source: Address::from_v6(ip.src_addr),
+        destination: Address::from_v6(ip.dst_addr),
+        ip_offset,
+        tcp_offset: upper.offset,
+        end,
+        fragment: upper.fragment,
+        v6: true,
+    })
+}
+
+/// What [`Packet::skip_extensions`] does unless a packet knows better.
+///
+/// # Errors
+///
+/// As [`parse`].
+#[inline(always)]
+pub fn skip_extensions<P: Packet + ?Sized>(packet: &P, first: u8, start: usize) -> Result<Upper, Skip> {
+    const TCP: u8 = IpProto::Tcp as u8;
+    const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
+    const ROUTING: u8 = IpProto::Ipv6Route as u8;
+    const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
+    const MOBILITY: u8 = IpProto::MobilityHeader as u8;
+    const AUTHENTICATION: u8 = IpProto::Ah as u8;
+    const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
+    const ENCRYPTED: u8 = IpProto::Esp as u8;
+
+    let (mut next, mut offset) = (first, start);
+    let (mut fragment, mut nested, mut more) = (false, false, false);
+    for _ in 0..=MAX_EXTENSIONS {
+        match next {
+            TCP if nested => return Err(Skip::NestedFragment),
+            TCP => {
+                return Ok(Upper {
+                    offset,
+                    fragment: more,
+                });
+            }
+            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | AUTHENTICATION => {
+                let header: [u8; 2] = packet.read(offset).ok_or(Skip::Truncated)?;
+                let length = usize::from(header[1]);
+                offset += if next == AUTHENTICATION {
+                    (length + 2) * 4
+                } else {
+                    (length + 1) * 8
+                };
+                next = header[0];
+            }
+            FRAGMENT => {
+                let header: [u8; 8] = packet.read(offset).ok_or(Skip::Truncated)?;
+                let field = u16::from_be_bytes([header[2], header[3]]);
+                if field & !0x7 != 0 {
+                    return Err(Skip::LaterFragment);
+                }
+                more |= field & 1 != 0;
+                nested |= fragment;
+                fragment = true;
+                offset += header.len();
+                next = header[0];
+            }
+            ENCRYPTED => return Err(Skip::Encrypted),
+            _ => return Err(Skip::NotTcp),
+        }
+    }
+    Err(Skip::TooManyExtensions)
+}
+
+const FIN: u16 = 0x01;
+const SYN: u16 = 0x02;
+const RST: u16 = 0x04;
+const ACK: u16 = 0x10;
+
+#[inline(always)]
+fn syn<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
+    // As far as the flags: what a first fragment may end after.
+    const START: usize = 14;
+
+    if segment.fragment && segment.end < segment.tcp_offset + START {
+        return hidden_flags(packet, segment);
+    }
+    let start: [u8; START] = packet.read(segment.tcp_offset).ok_or(Skip::Truncated)?;
+    let flags = u16::from_be_bytes([start[12], start[13]]);
+    if flags & (SYN | ACK | RST | FIN) != SYN {
+        return Err(Skip::NotSyn);
+    }
+    if segment.end > packet.length() {
+        return Err(Skip::BadIpLength);
+    }
+    if segment.end < segment.tcp_offset + TCP_HEADER && !segment.fragment {
+        return Err(Skip::BadIpLength);
+    }
+    let header = usize::from(flags >> 12) * 4;
+    let data = segment.tcp_offset + header;
+    let length = if header < TCP_HEADER || data > segment.end || segment.fragment {
+        0
+    } else {
+        segment.end - data + 1
+    };
+    Ok(opening(
+        segment,
+        &[
+            start[0], start[1], start[2], start[3], start[4], start[5], start[6], start[7],
+        ],
+        length,
+    ))
+}
+
+/// A first fragment so small that its flags come in the next one (RFC 1858). Reassembled it may be a SYN, so it is
+/// taken for one; nobody who is honest sends it.
+#[inline(always)]
+fn hidden_flags<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
+    if segment.end < segment.tcp_offset + 8 {
+        return Err(Skip::BadIpLength);
+    }
+    let start: [u8; 8] = packet.read(segment.tcp_offset).ok_or(Skip::Truncated)?;
+    Ok(opening(segment, &start, 0))
+}
+
+#[inline(always)]
+fn opening(segment: &Segment, start: &[u8; 8], length: usize) -> Syn {
+    Syn {
+        source: segment.source,
+        destination: segment.destination,
+        source_port: u16::from_be_bytes([start[0], start[1]]),
+        destination_port: u16::from_be_bytes([start[2], start[3]]),
+        sequence: u32::from_be_bytes([start[4], start[5], start[6], start[7]]),
+        ip_offset: segment.ip_offset,
+        v6: segment.v6,
+        length: NonZeroU32::new(length as u32),
+    }
+}

@@ -1,0 +1,24 @@
+//! Says to aya that these types may be copied to and from maps as bytes.
+
+#![expect(unsafe_code, reason = "aya's marker is an unsafe trait")]
+
+use crate::gate::Total;
+use crate::key::Secret;
+use crate::rule::{PortSet, Rule};
+use crate::sources::Set;
+use crate::verdict::{RuleCounters, SkipCounters};
+
+// SAFETY (all): repr(C) over integers, without padding; any bytes are a value.
+unsafe impl aya::Pod for Rule {}
+// SAFETY: as above.
+unsafe impl aya::Pod for PortSet {}
+// SAFETY: as above.
+unsafe impl aya::Pod for RuleCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for SkipCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Set {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Total {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Secret {}

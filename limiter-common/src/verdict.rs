@@ -1,0 +1,178 @@
+//! What came of a packet. These enums are the only vocabulary: counters, `status` and tests all speak it.
+
+/// Why a SYN was refused.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Its source is over the rule's rate.
+    Rate = 0,
+    /// Its source went over the rate earlier and its back-off has not ended.
+    Backoff = 1,
+    /// All sources together are over the rule's total rate.
+    Total = 2,
+    /// Other CPUs changed the same state in every try. It is judged to be over the limit.
+    Contention = 3,
+}
+
+impl Reason {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 4] = [Self::Rate, Self::Backoff, Self::Total, Self::Contention];
+
+    /// The word for it in every output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Backoff => "backoff",
+            Self::Total => "total",
+            Self::Contention => "contention",
+        }
+    }
+}
+
+/// Why a packet was not judged. All of these pass.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// Neither IPv4 nor IPv6. Not counted.
+    NotIp = 0,
+    /// IP, but not TCP. Not counted.
+    NotTcp = 1,
+    /// A TCP segment that opens no connection. Not counted.
+    NotSyn = 2,
+    /// A SYN to a port that no rule names. Not counted.
+    NoRule = 3,
+    /// A header runs past the end of the frame.
+    Truncated = 4,
+    /// More VLAN tags than are looked under.
+    TooManyTags = 5,
+    /// An IP version that contradicts the ethertype, or an IPv4 header shorter than 20 bytes.
+    BadIpHeader = 6,
+    /// An IP length that the frame does not hold, or that leaves no room for a TCP header.
+    BadIpLength = 7,
+    /// More IPv6 extension headers than are looked under.
+    TooManyExtensions = 8,
+    /// An encrypted payload (ESP).
+    Encrypted = 9,
+    /// A fragment that is not the first: it cannot open a connection by itself.
+    LaterFragment = 10,
+    /// A fragment within a fragment, which the kernel discards.
+    NestedFragment = 11,
+    /// The limiter's own maps lack an entry that must be there.
+    Internal = 12,
+}
+
+impl Skip {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 13] = [
+        Self::NotIp,
+        Self::NotTcp,
+        Self::NotSyn,
+        Self::NoRule,
+        Self::Truncated,
+        Self::TooManyTags,
+        Self::BadIpHeader,
+        Self::BadIpLength,
+        Self::TooManyExtensions,
+        Self::Encrypted,
+        Self::LaterFragment,
+        Self::NestedFragment,
+        Self::Internal,
+    ];
+
+    /// The word for it in every output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotIp => "not_ip",
+            Self::NotTcp => "not_tcp",
+            Self::NotSyn => "not_syn",
+            Self::NoRule => "no_rule",
+            Self::Truncated => "truncated",
+            Self::TooManyTags => "too_many_tags",
+            Self::BadIpHeader => "bad_ip_header",
+            Self::BadIpLength => "bad_ip_length",
+            Self::TooManyExtensions => "too_many_extensions",
+            Self::Encrypted => "encrypted",
+            Self::LaterFragment => "later_fragment",
+            Self::NestedFragment => "nested_fragment",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The one with this number.
+    ///
+    /// A match and not [`Self::ALL`]: the verifier is not shown that an index into that is within its bounds.
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            0 => Self::NotIp,
+            1 => Self::NotTcp,
+            2 => Self::NotSyn,
+            3 => Self::NoRule,
+            4 => Self::Truncated,
+            5 => Self::TooManyTags,
+            6 => Self::BadIpHeader,
+            7 => Self::BadIpLength,
+            8 => Self::TooManyExtensions,
+            9 => Self::Encrypted,
+            10 => Self::LaterFragment,
+            11 => Self::NestedFragment,
+            12 => Self::Internal,
+            _ => return None,
+        })
+    }
+
+    /// Whether it is counted. What is understood and none of the limiter's business is not: such packets are
+    /// nearly all there are, and pay for the parse alone.
+    #[inline(always)]
+    pub const fn is_counted(self) -> bool {
+        !matches!(self, Self::NotIp | Self::NotTcp | Self::NotSyn | Self::NoRule)
+    }
+}
+
+/// What a rule says of a SYN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Within all limits.
+    Pass,
+    /// Over one of them.
+    Refuse(Reason),
+}
+
+/// What one CPU saw of one rule.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RuleCounters {
+    /// SYNs within all limits.
+    pub passed: u64,
+    /// SYNs over a limit, by [`Reason`]; in monitor mode they went through all the same.
+    pub refused: [u64; Reason::ALL.len()],
+    /// Refused SYNs that were answered with an RST.
+    pub resets: u64,
+    /// Source prefixes that got a cell of their own; one that was pushed out and came back counts again.
+    pub sources: u64,
+    /// How many of them pushed out another source that was not idle.
+    pub evictions: u64,
+}
+
+const _: () = assert!(size_of::<RuleCounters>() == 64);
+
+/// What one CPU let pass without judging it, by [`Skip`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SkipCounters(pub [u64; Skip::ALL.len()]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_the_counter_of_its_own_number() {
+        for (i, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, i);
+        }
+        for (i, skip) in Skip::ALL.into_iter().enumerate() {
+            assert_eq!(skip as usize, i);
+            assert_eq!(Skip::from_number(i as u32), Some(skip));
+        }
+    }
+}

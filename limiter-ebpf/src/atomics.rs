@@ -1,0 +1,33 @@
+//! Words of map memory that all CPUs share. The only atomics of the kernel half.
+//!
+//! `core::sync::atomic` has no compare-and-swap for this target, so it is the compiler's intrinsic, always with
+//! sequential consistency. The BPF instruction is `r0 = cmpxchg_64(...)`, in kernels since 5.12.
+
+#![expect(unsafe_code, reason = "the room of atomics")]
+
+use core::cell::UnsafeCell;
+use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+
+use limiter_common::sources::Cell;
+
+/// A 64-bit word of map memory, aligned to 8 bytes.
+#[repr(transparent)]
+pub struct Word(UnsafeCell<u64>);
+
+// SAFETY: every access below is one load or one compare-and-swap.
+unsafe impl Sync for Word {}
+
+impl Cell for Word {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: the word is aligned and lives as long as the map; the kernel's JITs load it in one instruction.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn compare_exchange(&self, old: u64, new: u64) -> bool {
+        const ORDER: AtomicOrdering = AtomicOrdering::SeqCst;
+        // SAFETY: the word is aligned and lives as long as the map.
+        unsafe { atomic_cxchg::<u64, { ORDER }, { ORDER }>(self.0.get(), old, new).1 }
+    }
+}

@@ -1,0 +1,128 @@
+//! Functions that the verifier checks once, by themselves, whatever their arguments.
+//!
+//! Inlined, each would be checked again for every way that leads to it: the program would take 800,000 instructions
+//! to verify, near the limit of a million. Such a function must be `extern "C"`, global and never inlined, takes
+//! five arguments at most, and must expect any number in them and null in its pointers (kernel 5.12,
+//! `btf_prepare_func_args`). What it returns is a number; anything larger goes through a pointer.
+
+#![expect(
+    unsafe_code,
+    reason = "arguments of global functions are raw, and their names are exported"
+)]
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::programs::XdpContext;
+use limiter_common::key::Address;
+use limiter_common::packet::{self, Syn, Upper};
+use limiter_common::rule::Action;
+use limiter_common::sources::{self, Cells, Found, Tenant, WAYS};
+use limiter_common::verdict::Skip;
+
+use crate::atomics::Word;
+use crate::frame::Frame;
+use crate::inbound;
+
+const PASS: u64 = 0;
+const DROP: u64 = 1;
+const RESET: u64 = 2;
+const MISSING: u64 = 3;
+
+/// Judges a SYN under a rule: what to do with it, or `None` where it passes.
+///
+/// # Errors
+///
+/// [`Skip::Internal`] where a map lacks an entry.
+#[inline(always)]
+pub fn judge(syn: &Syn, rule: u32) -> Result<Option<Action>, Skip> {
+    match judge_syn(&raw const syn.source, rule, syn.v6.into()) {
+        PASS => Ok(None),
+        DROP => Ok(Some(Action::Drop)),
+        RESET => Ok(Some(Action::Reset)),
+        _ => Err(Skip::Internal),
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_syn(source: *const Address, rule: u32, v6: u32) -> u64 {
+    // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
+    let Some(source) = (unsafe { source.as_ref() }) else {
+        return MISSING;
+    };
+    match inbound::judge_source(source, rule, v6 != 0) {
+        Some(None) => PASS,
+        Some(Some(Action::Drop)) => DROP,
+        Some(Some(Action::Reset)) => RESET,
+        None => MISSING,
+    }
+}
+
+/// A set of cells in the table of sources.
+pub struct Set<'a>(pub &'a [Word; WAYS]);
+
+impl Cells for Set<'_> {
+    type Cell = Word;
+
+    #[inline(always)]
+    fn cells(&self) -> &[Word; WAYS] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn find(&self, tag: u16, now: u64) -> Found {
+        let mut found = Found {
+            index: 0,
+            old: 0,
+            tenant: Tenant::Same,
+        };
+        find_cell(self.0, tag, now, &raw mut found);
+        found
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_cell(cells: *const [Word; WAYS], tag: u16, now: u64, found: *mut Found) -> u64 {
+    // SAFETY: the verifier lets no caller through that does not point to a whole set, or to null.
+    let cells = unsafe { cells.as_ref() };
+    // SAFETY: as above; it is the caller's own, on its stack.
+    let found = unsafe { found.as_mut() };
+    if let (Some(cells), Some(found)) = (cells, found) {
+        *found = sources::find(cells, tag, now);
+    }
+    0
+}
+
+/// Which bits of a result say where the TCP header is; above them is a flag, and above that an error.
+/// Eight extension headers of 2,048 bytes end before 2^15, and the verifier allows no packet offset of 2^16.
+const OFFSET: u64 = (1 << 15) - 1;
+const FRAGMENT: u64 = 1 << 16;
+const ERROR: u32 = 32;
+
+/// Finds the TCP header behind the extension headers of an IPv6 packet.
+///
+/// # Errors
+///
+/// As [`packet::parse`].
+#[inline(always)]
+pub fn skip_extensions(context: &XdpContext, first: u8, offset: usize) -> Result<Upper, Skip> {
+    let result = skip_ipv6_extensions(context.ctx, first.into(), offset as u64);
+    match (result >> ERROR) as u32 {
+        0 => Ok(Upper {
+            offset: (result & OFFSET) as usize,
+            fragment: result & FRAGMENT != 0,
+        }),
+        error => Err(Skip::from_number(error - 1).unwrap_or(Skip::Internal)),
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn skip_ipv6_extensions(context: *mut xdp_md, first: u64, offset: u64) -> u64 {
+    let context = XdpContext::new(context);
+    // The mask tells the verifier what the caller knows: the offset is small.
+    match packet::skip_extensions(&Frame::new(&context), first as u8, (offset & 0xff) as usize) {
+        Ok(upper) => upper.offset as u64 & OFFSET | if upper.fragment { FRAGMENT } else { 0 },
+        Err(skip) => (skip as u64 + 1) << ERROR,
+    }
+}

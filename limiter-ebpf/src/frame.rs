@@ -1,0 +1,67 @@
+//! Raw packet memory. Every access compares with the end of the packet first: the verifier asks for it.
+
+#![expect(unsafe_code, reason = "the room of packet memory")]
+
+use aya_ebpf::helpers::bpf_xdp_adjust_tail;
+use aya_ebpf::programs::XdpContext;
+use limiter_common::packet::{Header, Packet, Upper};
+use limiter_common::verdict::Skip;
+
+use crate::boundary;
+
+/// The frame that a program was called for.
+pub struct Frame<'a> {
+    context: &'a XdpContext,
+}
+
+impl<'a> Frame<'a> {
+    #[inline(always)]
+    pub const fn new(context: &'a XdpContext) -> Self {
+        Self { context }
+    }
+
+    /// Overwrites bytes; `None` where they would run past the end.
+    #[inline(always)]
+    pub fn write<T: Header>(&self, offset: usize, value: T) -> Option<()> {
+        let target = self.pointer::<T>(offset)?;
+        // SAFETY: `pointer` compared with the end; the write asks for no alignment.
+        unsafe { target.write_unaligned(value) };
+        Some(())
+    }
+
+    /// Cuts the frame to `length` bytes; `None` where the kernel does not.
+    #[inline(always)]
+    pub fn truncate(&self, length: usize) -> Option<()> {
+        // In 64 bits up to here: the verifier allows no 32-bit arithmetic on packet pointers.
+        let now = core::hint::black_box(self.length());
+        let change = length as i32 - now as i32;
+        // SAFETY: the context is the one that the kernel called us with.
+        let result = unsafe { bpf_xdp_adjust_tail(self.context.ctx, change) };
+        (result == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
+        let start = self.context.data() + offset;
+        (start + size_of::<T>() <= self.context.data_end()).then_some(start as *mut T)
+    }
+}
+
+impl Packet for Frame<'_> {
+    #[inline(always)]
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+        let source = self.pointer::<T>(offset)?;
+        // SAFETY: `pointer` compared with the end; the read asks for no alignment, and any bytes are a Header.
+        Some(unsafe { source.read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.context.data_end() - self.context.data()
+    }
+
+    #[inline(always)]
+    fn skip_extensions(&self, first: u8, offset: usize) -> Result<Upper, Skip> {
+        boundary::skip_extensions(self.context, first, offset)
+    }
+}

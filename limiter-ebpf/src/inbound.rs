@@ -1,0 +1,91 @@
+//! One SYN: find it, find its rule, judge it, count it.
+
+#![expect(unsafe_code, reason = "asks the kernel for the time")]
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use limiter_common::gate::{self, Judgement};
+use limiter_common::key::{Address, Place};
+use limiter_common::packet::{self, Packet, Syn};
+use limiter_common::rule::{Action, Rule};
+use limiter_common::sources::Tenant;
+use limiter_common::verdict::{Skip, Verdict};
+
+use crate::boundary::{self, Set};
+use crate::tables;
+
+/// What is to be done with a SYN.
+pub enum Inbound {
+    Pass,
+    Refuse(Action, Refused),
+}
+
+/// A SYN, and the rule that refused it.
+pub struct Refused {
+    pub syn: Syn,
+    pub rule: u32,
+}
+
+/// Judges the SYN in `packet`.
+///
+/// # Errors
+///
+/// The reason why the packet is not judged; it passes.
+#[inline(always)]
+pub fn judge<P: Packet>(packet: &P) -> Result<Inbound, Skip> {
+    let syn = packet::parse(packet)?;
+    let rule = tables::rule_number(syn.destination_port).ok_or(Skip::Internal)?;
+    if rule == 0 {
+        return Err(Skip::NoRule);
+    }
+    match boundary::judge(&syn, rule)? {
+        None => Ok(Inbound::Pass),
+        Some(action) => Ok(Inbound::Refuse(action, Refused { syn, rule })),
+    }
+}
+
+/// Judges and counts a SYN from `source` under rule `number`; says what is to be done with it unless it passes.
+/// `None` where a map lacks an entry.
+#[inline(always)]
+pub fn judge_source(source: &Address, number: u32, v6: bool) -> Option<Option<Action>> {
+    let rule = tables::rule(number)?;
+    let judgement = judge_by(rule, number, source, v6)?;
+    count(number, judgement);
+    Some(match judgement.verdict {
+        Verdict::Pass => None,
+        Verdict::Refuse(_) => rule.action(),
+    })
+}
+
+#[inline(always)]
+fn judge_by(rule: &Rule, number: u32, source: &Address, v6: bool) -> Option<Judgement> {
+    let mask = if v6 { &rule.mask_v6 } else { &rule.mask_v4 };
+    let place = Place::of(tables::secret(), number, source, mask);
+    let cells = tables::cells(place.set(tables::set_mask()))?;
+    let total = tables::total(number)?;
+    // SAFETY: a helper without arguments, in every kernel that runs XDP.
+    let now = unsafe { bpf_ktime_get_ns() };
+    Some(gate::judge(rule, &Set(cells), total, place.tag(), now))
+}
+
+#[inline(always)]
+fn count(rule: u32, judgement: Judgement) {
+    tables::count(rule, |counters| {
+        match judgement.verdict {
+            Verdict::Pass => counters.passed += 1,
+            // `get_mut`, because an index that the compiler cannot bound brings in a panic, which the kernel refuses.
+            Verdict::Refuse(reason) => {
+                if let Some(refused) = counters.refused.get_mut(reason as usize) {
+                    *refused += 1;
+                }
+            }
+        }
+        match judgement.tenant {
+            Tenant::Same => {}
+            Tenant::Idle => counters.sources += 1,
+            Tenant::Active => {
+                counters.sources += 1;
+                counters.evictions += 1;
+            }
+        }
+    });
+}

@@ -1,0 +1,107 @@
+//! Brings the object into the kernel and fills its maps.
+
+use anyhow::Context as _;
+use aya::maps::{Array, Map, MapData, MapError};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use limiter_common::key::Secret;
+use limiter_common::maps::{self, DEFAULT_SETS};
+use limiter_common::rule::{PortSet, Rule};
+
+use crate::failure::Failure;
+use crate::policy::Entries;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LIMITER_OBJECT"));
+const PROGRAM: &str = "inbound";
+
+/// The inbound program and its maps, loaded and not yet attached.
+pub struct Inbound {
+    ebpf: Ebpf,
+}
+
+impl Inbound {
+    /// Loads the program with a fresh secret and these entries.
+    ///
+    /// # Errors
+    ///
+    /// No memory for a map, or a kernel that refuses the program: then with the verifier's words.
+    pub fn load(entries: &Entries) -> anyhow::Result<Self> {
+        let secret = new_secret()?;
+        let mask = DEFAULT_SETS - 1;
+        let ebpf = EbpfLoader::new()
+            .override_global(maps::SECRET, &secret, true)
+            .override_global(maps::SET_MASK, &mask, true)
+            .map_max_entries(maps::SOURCES, DEFAULT_SETS)
+            .load(OBJECT)
+            .map_err(explain)?;
+        let mut inbound = Self { ebpf };
+        inbound.fill(entries)?;
+        inbound
+            .program()
+            .load()
+            .context("the kernel refused the program")?;
+        Ok(inbound)
+    }
+
+    /// The program.
+    pub fn program(&mut self) -> &mut Xdp {
+        self.ebpf
+            .program_mut(PROGRAM)
+            .and_then(|program| program.try_into().ok())
+            .unwrap_or_else(|| unreachable!("the object is built with this program"))
+    }
+
+    /// Each map with its name.
+    pub fn maps(&self) -> impl Iterator<Item = (&str, &Map)> {
+        self.ebpf.maps()
+    }
+
+    /// A map by one of the names in [`maps`].
+    pub fn map(&self, name: &str) -> &Map {
+        self.ebpf
+            .map(name)
+            .unwrap_or_else(|| unreachable!("the object is built with map {name}"))
+    }
+
+    fn fill(&mut self, entries: &Entries) -> anyhow::Result<()> {
+        let mut rules: Array<&mut MapData, Rule> = self.map_mut(maps::RULES).try_into()?;
+        for (number, rule) in &entries.rules {
+            rules.set(*number, *rule, 0).context("cannot write a rule")?;
+        }
+        let mut ports: Array<&mut MapData, PortSet> = self.map_mut(maps::PORTS).try_into()?;
+        for (index, set) in &entries.ports {
+            ports.set(*index, *set, 0).context("cannot write the ports")?;
+        }
+        Ok(())
+    }
+
+    fn map_mut(&mut self, name: &str) -> &mut Map {
+        self.ebpf
+            .map_mut(name)
+            .unwrap_or_else(|| unreachable!("the object is built with map {name}"))
+    }
+}
+
+fn new_secret() -> anyhow::Result<Secret> {
+    let mut words = [0; 6];
+    for word in &mut words {
+        *word = getrandom::u64().context("the kernel gives no random numbers")?;
+    }
+    Ok(Secret(words))
+}
+
+/// A map that the kernel has no memory for is the one error of loading that has a cure.
+fn explain(error: EbpfError) -> anyhow::Error {
+    match &error {
+        EbpfError::MapError(MapError::CreateError { name, io_error })
+            if io_error.kind() == std::io::ErrorKind::OutOfMemory =>
+        {
+            Failure::new(
+                format!("no memory for map {name}"),
+                "free some, or raise the memory limit of the cgroup that limiterctl runs in (MemoryMax= of its unit)",
+            )
+            .into()
+        }
+        _ => anyhow::Error::new(error).context("cannot load the maps"),
+    }
+}

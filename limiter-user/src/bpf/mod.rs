@@ -1,0 +1,13 @@
+//! The kernel half, from user space: load it, attach it, pin it, read it.
+
+mod attach;
+mod load;
+mod pins;
+mod sources;
+mod tables;
+
+pub use attach::{Attached, Mode, XdpMode, attach, other_program};
+pub use load::Inbound;
+pub use pins::Pins;
+pub use sources::SourceTable;
+pub use tables::{RuleTotals, SkipTotals, Tables};

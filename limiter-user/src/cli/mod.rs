@@ -1,0 +1,63 @@
+//! The command line: a file a verb.
+//!
+//! Exit codes: 0 for yes and done, 1 for a negative answer, 2 for a failure.
+
+mod attach;
+mod detach;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Limits who may open how many connections to a service, in XDP.
+#[derive(Debug, Parser)]
+#[command(
+    name = "limiterctl",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Attach(attach::Arguments),
+    Detach(detach::Arguments),
+    Status(status::Arguments),
+}
+
+/// How to print an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Exit code of a negative answer.
+const NO: u8 = 1;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+///
+/// What `main` reports, with exit code 2.
+pub fn run() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            match arguments.verb {
+                Verb::Attach(arguments) => attach::run(arguments).await,
+                Verb::Detach(arguments) => detach::run(&arguments).await,
+                Verb::Status(arguments) => status::run(&arguments).await,
+            }
+        })
+}

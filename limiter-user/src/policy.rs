@@ -1,0 +1,217 @@
+//! What was asked for, and the map entries that say it to the kernel. Pure: no map, no clock.
+
+use std::time::Duration;
+
+use limiter_common::gcra::Limit;
+use limiter_common::maps::MAX_RULES;
+use limiter_common::rule::{Action, PortSet, Rule};
+
+use crate::config::ports::Ports;
+use crate::config::prefix::SourcePrefix;
+use crate::config::rate::Rate;
+use crate::failure::Failure;
+
+/// One rule, as asked for.
+#[derive(Debug, Clone)]
+pub struct InboundRule {
+    /// How counters and messages call it.
+    pub name: String,
+    /// Where it holds.
+    pub ports: Ports,
+    /// New connections of one source.
+    pub rate: Option<Rate>,
+    /// New connections of all sources together.
+    pub total_rate: Option<Rate>,
+    /// How long a source is refused after it went over its rate.
+    pub backoff: Duration,
+    /// What makes one source.
+    pub source_prefix: SourcePrefix,
+    /// What happens to a refused SYN.
+    pub action: Action,
+    /// Count only.
+    pub monitor: bool,
+}
+
+/// All rules. The first has number 1.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// In the order of their numbers.
+    pub rules: Vec<InboundRule>,
+}
+
+/// The same for the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entries {
+    /// By rule number; number 0 is not in it.
+    pub rules: Vec<(u32, Rule)>,
+    /// Only elements in which a port has a rule.
+    pub ports: Vec<(u32, PortSet)>,
+}
+
+impl Policy {
+    /// The map entries.
+    ///
+    /// # Errors
+    ///
+    /// Too many rules, a rule without a limit, a rate that the kernel cannot hold, a port that two rules name.
+    pub fn entries(&self) -> Result<Entries, Failure> {
+        if self.rules.len() >= MAX_RULES as usize {
+            return Err(Failure::new(
+                format!("{} rules are too many", self.rules.len()),
+                format!("{} rules are the most; a rule may hold many ports", MAX_RULES - 1),
+            ));
+        }
+        let mut entries = Entries {
+            rules: Vec::new(),
+            ports: Vec::new(),
+        };
+        let mut owners = vec![0u8; 1 << 16];
+        for (number, rule) in (1u8..).zip(&self.rules) {
+            entries.rules.push((number.into(), rule.entry()?));
+            for port in rule.ports.iter() {
+                let owner = &mut owners[usize::from(port)];
+                if *owner != 0 {
+                    return Err(Failure::new(
+                        format!(
+                            "port {port} is in rule '{}' and in rule '{}'",
+                            self.name(*owner),
+                            rule.name
+                        ),
+                        "name each port in one rule only",
+                    ));
+                }
+                *owner = number;
+            }
+        }
+        for (index, ports) in (0..).zip(owners.chunks_exact(64)) {
+            if ports.iter().any(|&owner| owner != 0) {
+                entries
+                    .ports
+                    .push((index, PortSet(std::array::from_fn(|i| ports[i]))));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn name(&self, number: u8) -> &str {
+        &self.rules[usize::from(number) - 1].name
+    }
+}
+
+impl InboundRule {
+    fn entry(&self) -> Result<Rule, Failure> {
+        if self.rate.is_none() && self.total_rate.is_none() {
+            return Err(Failure::new(
+                format!("rule '{}' limits nothing", self.name),
+                "give it --rate '900/min burst 60', or --total-rate '20000/s', or both",
+            ));
+        }
+        if self.rate.is_none() && !self.backoff.is_zero() {
+            return Err(Failure::new(
+                format!(
+                    "rule '{}' has a back-off, but no rate that a source could pass",
+                    self.name
+                ),
+                "give it --rate, or leave --backoff out",
+            ));
+        }
+        let backoff = u64::try_from(self.backoff.as_nanos()).unwrap_or(u64::MAX);
+        let limit = |rate: Option<Rate>, backoff| rate.map_or(Ok(Limit::NONE), |rate| rate.limit(backoff));
+        Ok(Rule {
+            rate: limit(self.rate, backoff)?,
+            total: limit(self.total_rate, 0)?,
+            mask_v4: self.source_prefix.mask_v4(),
+            mask_v6: self.source_prefix.mask_v6(),
+            action: self.action as u32,
+            monitor: self.monitor.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, ports: &str) -> InboundRule {
+        InboundRule {
+            name: name.into(),
+            ports: ports.parse().unwrap(),
+            rate: Some("10/s".parse().unwrap()),
+            total_rate: None,
+            backoff: Duration::ZERO,
+            source_prefix: SourcePrefix::default(),
+            action: Action::Reset,
+            monitor: false,
+        }
+    }
+
+    #[test]
+    fn every_port_gets_its_rules_number() {
+        let policy = Policy {
+            rules: vec![rule("web", "80,443"), rule("other", "8000-8127")],
+        };
+        let entries = policy.entries().unwrap();
+        let number = |port: u16| {
+            let (_, set) = entries
+                .ports
+                .iter()
+                .find(|(index, _)| *index == PortSet::index(port))
+                .unwrap();
+            set.rule(port)
+        };
+        assert_eq!([80, 81, 443, 8000, 8063, 8127].map(number), [1, 0, 1, 2, 2, 2]);
+        assert_eq!(
+            entries
+                .rules
+                .iter()
+                .map(|(number, _)| *number)
+                .collect::<Vec<_>>(),
+            [1, 2]
+        );
+    }
+
+    #[test]
+    fn two_hundred_and_fifty_five_rules_are_the_most() {
+        let many = |n: u32| Policy {
+            rules: (1..=n).map(|i| rule(&i.to_string(), &i.to_string())).collect(),
+        };
+        assert_eq!(many(255).entries().unwrap().rules.len(), 255);
+        assert_eq!(many(256).entries().unwrap_err().cause, "256 rules are too many");
+    }
+
+    #[test]
+    fn a_port_belongs_to_one_rule() {
+        let policy = Policy {
+            rules: vec![rule("web", "80"), rule("all", "1-100")],
+        };
+        assert_eq!(
+            policy.entries().unwrap_err().cause,
+            "port 80 is in rule 'web' and in rule 'all'"
+        );
+    }
+
+    #[test]
+    fn a_rule_must_limit_something() {
+        let mut idle = rule("idle", "80");
+        idle.rate = None;
+        assert_eq!(
+            Policy {
+                rules: vec![idle.clone()]
+            }
+            .entries()
+            .unwrap_err()
+            .cause,
+            "rule 'idle' limits nothing"
+        );
+        idle.total_rate = Some("1/s".parse().unwrap());
+        assert!(
+            Policy {
+                rules: vec![idle.clone()]
+            }
+            .entries()
+            .is_ok()
+        );
+        idle.backoff = Duration::from_secs(1);
+        assert!(Policy { rules: vec![idle] }.entries().is_err());
+    }
+}

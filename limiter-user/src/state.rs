@@ -1,0 +1,196 @@
+//! What one process leaves for the next under `/run/limiterctl`: who attached, and what.
+//!
+//! The counters are in pinned maps, the names and words that go with them are here. Both vanish at a reboot.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::bpf::XdpMode;
+use crate::config::prefix::SourcePrefix;
+
+const DIRECTORY: &str = "/run/limiterctl";
+
+/// What is attached, without its counters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The kernel's id of the program.
+    pub program: u32,
+    /// Where it is.
+    pub interfaces: Vec<AttachedInterface>,
+    /// In the order of their numbers, which begin with 1.
+    pub rules: Vec<RuleState>,
+}
+
+/// An interface that the program was put on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedInterface {
+    /// Its name then.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+    /// How the program runs there.
+    pub xdp_mode: XdpMode,
+    /// Why not native, where that was welcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_generic: Option<String>,
+}
+
+/// A rule in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleState {
+    /// Its name.
+    pub name: String,
+    /// Ports and ranges.
+    pub ports: Vec<String>,
+    /// `900/minute burst 60`.
+    pub rate: Option<String>,
+    /// The same for all sources together.
+    pub total_rate: Option<String>,
+    /// Milliseconds; 0 for none.
+    pub backoff_ms: u64,
+    /// What makes a source.
+    pub source_prefix: SourcePrefix,
+    /// `reset` or `drop`.
+    pub action: String,
+    /// Whether refusals are only counted.
+    pub monitor: bool,
+}
+
+impl State {
+    fn path() -> PathBuf {
+        Path::new(DIRECTORY).join("state.json")
+    }
+
+    /// Writes it, in one step.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says.
+    pub fn save(&self) -> anyhow::Result<()> {
+        let (path, new) = (Self::path(), Path::new(DIRECTORY).join("state.json.new"));
+        fs::write(&new, serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("cannot write {}", new.display()))?;
+        fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Reads it, or `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where it is there and cannot be read.
+    pub fn load() -> anyhow::Result<Option<Self>> {
+        let path = Self::path();
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let state = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{} is damaged", path.display()))?;
+                Ok(Some(state))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Removes it.
+    pub fn remove() {
+        // Without pins it says nothing, so a failure here hides nothing.
+        let _ = fs::remove_file(Self::path());
+    }
+}
+
+/// Held by the one daemon, for as long as it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// The process that holds the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: i32,
+}
+
+impl Lock {
+    /// Takes the lock, or says who has it.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says.
+    pub fn take() -> anyhow::Result<Result<Self, Holder>> {
+        let mut file = Self::open(true)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(Holder::read(&mut file)?)),
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock"),
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())?;
+        Ok(Ok(Self { _file: file }))
+    }
+
+    /// Who has the lock, if anybody.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says.
+    pub fn holder() -> anyhow::Result<Option<Holder>> {
+        let Ok(mut file) = Self::open(false) else {
+            return Ok(None);
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Holder::read(&mut file).map(Some),
+            Err(TryLockError::Error(error)) => Err(error).context("cannot ask for the lock"),
+        }
+    }
+
+    fn open(create: bool) -> anyhow::Result<File> {
+        if create {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(DIRECTORY)
+                .with_context(|| format!("cannot make {DIRECTORY}"))?;
+        }
+        let path = Path::new(DIRECTORY).join("lock");
+        OpenOptions::new()
+            .read(true)
+            .write(create)
+            .create(create)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))
+    }
+}
+
+impl Holder {
+    fn read(file: &mut File) -> anyhow::Result<Self> {
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let pid = text
+            .trim()
+            .parse()
+            .context("the lock does not say who holds it")?;
+        Ok(Self { pid })
+    }
+
+    /// Asks it to end.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn terminate(self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(self.pid), Signal::SIGTERM)
+            .with_context(|| format!("cannot signal process {}", self.pid))
+    }
+}

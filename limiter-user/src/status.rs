@@ -1,0 +1,225 @@
+//! What is attached and what it did: read from pins and `/run`, with or without a daemon.
+
+use std::collections::BTreeMap;
+
+use aya::maps::MapData;
+use comfy_table::{CellAlignment, Table, presets};
+use limiter_common::maps;
+use limiter_common::verdict::{Reason, Skip};
+use serde::Serialize;
+
+use crate::bpf::{Pins, RuleTotals, SourceTable, Tables};
+use crate::interface;
+use crate::state::{AttachedInterface, Lock, RuleState, State};
+
+/// Everything `limiterctl status` knows; this is its JSON.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Whether refusals are carried out.
+    pub mode: Mode,
+    /// The process that `attach` runs in; `None` where it is gone and left its limits behind.
+    pub daemon_pid: Option<i32>,
+    /// Where the program is.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// In the order of their numbers.
+    pub rules: Vec<RuleStatus>,
+    /// Packets that passed unjudged because they were not understood, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// How full the table of sources is.
+    pub source_table: Option<SourceTableStatus>,
+}
+
+/// Whether refusals are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Nothing is attached.
+    Off,
+    /// Every rule only counts.
+    Monitor,
+    /// At least one rule refuses.
+    Enforce,
+}
+
+/// An interface.
+#[derive(Debug, Serialize)]
+pub struct InterfaceStatus {
+    /// What `attach` noted.
+    #[serde(flatten)]
+    pub attached: AttachedInterface,
+    /// Whether the program is on it now.
+    pub active: bool,
+}
+
+/// A rule and what came of it.
+#[derive(Debug, Serialize)]
+pub struct RuleStatus {
+    /// The rule in words.
+    #[serde(flatten)]
+    pub rule: RuleState,
+    /// SYNs within all limits.
+    pub passed: u64,
+    /// SYNs over a limit, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Refused SYNs that were answered with an RST.
+    pub resets: u64,
+    /// Source prefixes that got a cell in the table since attach.
+    pub sources: u64,
+    /// How many of those pushed out another that was not idle.
+    pub evictions: u64,
+}
+
+/// Cells of the table of sources.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SourceTableStatus {
+    /// In all.
+    pub cells: usize,
+    /// Holding a source.
+    pub used: usize,
+}
+
+impl Status {
+    /// Reads it all.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel and the file system say.
+    pub async fn read() -> anyhow::Result<Self> {
+        let pins = Pins::locate();
+        let daemon_pid = Lock::holder()?.map(|holder| holder.pid);
+        match State::load()? {
+            Some(state) if pins.links() > 0 => Self::attached(state, &pins, daemon_pid).await,
+            _ => Ok(Self::off(daemon_pid)),
+        }
+    }
+
+    /// Refusals of all rules.
+    pub fn refused(&self) -> u64 {
+        self.rules.iter().flat_map(|rule| rule.refused.values()).sum()
+    }
+
+    fn off(daemon_pid: Option<i32>) -> Self {
+        Self {
+            mode: Mode::Off,
+            daemon_pid,
+            interfaces: Vec::new(),
+            rules: Vec::new(),
+            skipped: BTreeMap::new(),
+            source_table: None,
+        }
+    }
+
+    async fn attached(state: State, pins: &Pins, daemon_pid: Option<i32>) -> anyhow::Result<Self> {
+        let tables = Tables::<MapData>::pinned(pins)?;
+        let here = interface::all().await?;
+        let (cells, used) = SourceTable::map(&pins.map(maps::SOURCES)?)?.fill();
+        let mut rules = Vec::with_capacity(state.rules.len());
+        for (number, rule) in (1..).zip(state.rules) {
+            rules.push(RuleStatus::new(rule, tables.rule(number)?));
+        }
+        let skipped = tables.skipped()?;
+        let is_active = |attached: &AttachedInterface| {
+            here.iter()
+                .any(|i| i.index == attached.index && i.xdp_program == Some(state.program))
+        };
+        Ok(Self {
+            mode: if rules.iter().all(|rule| rule.rule.monitor) {
+                Mode::Monitor
+            } else {
+                Mode::Enforce
+            },
+            daemon_pid,
+            interfaces: state
+                .interfaces
+                .into_iter()
+                .map(|attached| InterfaceStatus {
+                    active: is_active(&attached),
+                    attached,
+                })
+                .collect(),
+            rules,
+            skipped: Skip::ALL
+                .into_iter()
+                .filter(|skip| skip.is_counted())
+                .map(|skip| (skip.as_str(), skipped.0[skip as usize]))
+                .collect(),
+            source_table: Some(SourceTableStatus { cells, used }),
+        })
+    }
+
+    /// For people: interfaces, rules, and what is worth a word.
+    pub fn table(&self) -> String {
+        let mut lines = Vec::new();
+        for InterfaceStatus { attached, active } in &self.interfaces {
+            let why = attached
+                .why_generic
+                .as_ref()
+                .map_or(String::new(), |why| format!(" ({why})"));
+            let gone = if *active { "" } else { "; NOT ATTACHED ANY MORE" };
+            lines.push(format!("{}: {} XDP{why}{gone}", attached.name, attached.xdp_mode));
+        }
+        if self.daemon_pid.is_none() {
+            lines.push("the daemon is gone; its limits still hold (limiterctl detach removes them)".into());
+        }
+        lines.push(String::new());
+        lines.push(self.rules_table().to_string());
+        for rule in self.rules.iter().filter(|rule| rule.rule.monitor) {
+            lines.push(format!(
+                "{}: monitor mode, what is refused here went through",
+                rule.rule.name
+            ));
+        }
+        for rule in self.rules.iter().filter(|rule| rule.evictions > 0) {
+            lines.push(format!(
+                "{}: {} sources pushed out others that were not idle",
+                rule.rule.name, rule.evictions
+            ));
+        }
+        for (skip, count) in self.skipped.iter().filter(|(_, count)| **count > 0) {
+            lines.push(format!("not judged, {skip}: {count}"));
+        }
+        lines.join("\n")
+    }
+
+    fn rules_table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        let reasons = Reason::ALL.map(Reason::as_str);
+        table.set_header(
+            ["rule", "ports", "passed"]
+                .into_iter()
+                .chain(reasons)
+                .chain(["sources"]),
+        );
+        for rule in &self.rules {
+            let mut row = vec![
+                rule.rule.name.clone(),
+                rule.rule.ports.join(","),
+                rule.passed.to_string(),
+            ];
+            row.extend(reasons.map(|reason| rule.refused[reason].to_string()));
+            row.push(rule.sources.to_string());
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut().skip(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table
+    }
+}
+
+impl RuleStatus {
+    fn new(rule: RuleState, totals: RuleTotals) -> Self {
+        Self {
+            rule,
+            passed: totals.passed,
+            refused: Reason::ALL
+                .into_iter()
+                .map(|r| (r.as_str(), totals.refused[r as usize]))
+                .collect(),
+            resets: totals.resets,
+            sources: totals.sources,
+            evictions: totals.evictions,
+        }
+    }
+}
