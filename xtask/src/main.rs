@@ -1,2 +1,63 @@
-//! x
-fn main() {}
+//! What a person types to work on limiterctl: `cargo xtask setup` and `cargo xtask test`.
+//!
+//! Layout:
+//! - [`setup`]: makes sure of what building, testing and showing need; one file a kind of thing.
+//! - [`mod@test`]: the steps of the test command, in order.
+//! - [`shell`]: running commands, as root where needed, with an error that says what to do by hand.
+
+mod setup;
+mod shell;
+mod test;
+
+use std::{path::Path, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Sets up, tests and shows limiterctl.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make sure of what this project needs on this machine; what is there already is left alone
+    Setup(setup::Args),
+    /// Run every check and test, and stop at the first that fails
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            explain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let sh = shell::open(top())?;
+    match &cli.verb {
+        Verb::Setup(args) => setup::run(&sh, args.purpose),
+        Verb::Test(args) => test::run(&sh, args),
+    }
+}
+
+/// Says what failed and why, without the backtrace that `RUST_BACKTRACE` would add: the lines to act on come last.
+fn explain(error: &anyhow::Error) {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    for cause in causes.iter().rev() {
+        eprintln!("error: {}", cause.trim_end());
+    }
+}
+
+/// The top of the repository: the folder that holds this crate's.
+fn top() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}

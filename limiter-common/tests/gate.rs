@@ -1,0 +1,174 @@
+//! The gate, on real memory and with real threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use limiter_common::gate::{Judgement, charge, judge};
+use limiter_common::gcra::Limit;
+use limiter_common::key::Address;
+use limiter_common::rule::{Action, Rule};
+use limiter_common::sources::{Cell, Cells, Tenant, WAYS};
+use limiter_common::verdict::{Reason, Verdict};
+
+const SECOND: u64 = 1_000_000_000;
+const NOW: u64 = 1 << 44;
+
+/// A word that all threads share.
+#[derive(Default)]
+struct Word(AtomicU64);
+
+impl Cell for Word {
+    fn load(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+    fn compare_exchange(&self, old: u64, new: u64) -> bool {
+        self.0.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}
+
+/// A word that somebody else changes between every look and every touch.
+#[derive(Default)]
+struct Contended;
+
+impl Cell for Contended {
+    fn load(&self) -> u64 {
+        0
+    }
+    fn compare_exchange(&self, _: u64, _: u64) -> bool {
+        false
+    }
+}
+
+fn rule(rate: Limit, total: Limit) -> Rule {
+    Rule {
+        rate,
+        total,
+        mask_v4: Address::mask(128),
+        mask_v6: Address::mask(64),
+        action: Action::Reset as u32,
+        monitor: 0,
+    }
+}
+
+fn per_second(count: u64, burst: u64, backoff: u64) -> Limit {
+    Limit::new(count, SECOND, burst, backoff).unwrap()
+}
+
+fn set() -> [Word; WAYS] {
+    std::array::from_fn(|_| Word::default())
+}
+
+fn verdict<S: Cells>(rule: &Rule, set: &S, total: &S::Cell, tag: u16, now: u64) -> Verdict {
+    judge(rule, set, total, tag, now).verdict
+}
+
+#[test]
+fn a_source_passes_its_burst_and_is_then_over_its_rate() {
+    let (rule, set, total) = (rule(per_second(10, 3, 0), Limit::NONE), set(), Word::default());
+    let verdicts: Vec<_> = (0..5).map(|_| verdict(&rule, &set, &total, 7, NOW)).collect();
+    assert_eq!(verdicts[..3], [Verdict::Pass; 3]);
+    assert_eq!(verdicts[3..], [Verdict::Refuse(Reason::Rate); 2]);
+    assert_eq!(verdict(&rule, &set, &total, 8, NOW), Verdict::Pass, "another source has its own");
+    assert_eq!(verdict(&rule, &set, &total, 7, NOW + SECOND / 10), Verdict::Pass, "an interval later");
+}
+
+#[test]
+fn a_newcomer_is_told_apart_from_a_source_that_was_there() {
+    let (rule, set, total) = (rule(per_second(10, 3, 0), Limit::NONE), set(), Word::default());
+    assert_eq!(judge(&rule, &set, &total, 7, NOW).tenant, Tenant::Idle);
+    assert_eq!(judge(&rule, &set, &total, 7, NOW).tenant, Tenant::Same);
+    for tag in 100..107 {
+        assert_eq!(judge(&rule, &set, &total, tag, NOW).tenant, Tenant::Idle);
+    }
+    assert_eq!(judge(&rule, &set, &total, 200, NOW).tenant, Tenant::Active);
+}
+
+#[test]
+fn with_a_backoff_the_first_refusal_is_for_the_rate_and_the_others_for_the_backoff() {
+    let (rule, set, total) = (rule(per_second(10, 1, 5 * SECOND), Limit::NONE), set(), Word::default());
+    let at = |now| verdict(&rule, &set, &total, 7, now);
+    assert_eq!(at(NOW), Verdict::Pass);
+    assert_eq!(at(NOW), Verdict::Refuse(Reason::Rate));
+    assert_eq!(at(NOW), Verdict::Refuse(Reason::Backoff));
+    assert_eq!(at(NOW + 5 * SECOND - 2), Verdict::Refuse(Reason::Backoff));
+    assert_eq!(at(NOW + 5 * SECOND), Verdict::Pass);
+}
+
+#[test]
+fn a_source_over_its_rate_uses_up_nothing_of_the_total() {
+    let (rule, set, total) = (rule(per_second(10, 1, 0), per_second(10, 2, 0)), set(), Word::default());
+    assert_eq!(verdict(&rule, &set, &total, 7, NOW), Verdict::Pass);
+    for _ in 0..100 {
+        assert_eq!(verdict(&rule, &set, &total, 7, NOW), Verdict::Refuse(Reason::Rate));
+    }
+    assert_eq!(verdict(&rule, &set, &total, 8, NOW), Verdict::Pass);
+    assert_eq!(verdict(&rule, &set, &total, 9, NOW), Verdict::Refuse(Reason::Total));
+}
+
+#[test]
+fn what_the_total_refuses_costs_the_source_nothing_and_takes_no_cell() {
+    let (rule, set, total) = (rule(per_second(10, 1, 0), per_second(10, 1, 0)), set(), Word::default());
+    assert_eq!(verdict(&rule, &set, &total, 7, NOW), Verdict::Pass);
+    for _ in 0..100 {
+        let refused = Judgement { verdict: Verdict::Refuse(Reason::Total), tenant: Tenant::Same };
+        assert_eq!(judge(&rule, &set, &total, 8, NOW), refused);
+    }
+    assert_eq!(set.iter().filter(|cell| cell.load() != 0).count(), 1);
+    assert_eq!(verdict(&rule, &set, &total, 8, NOW + SECOND / 10), Verdict::Pass);
+}
+
+#[test]
+fn a_total_alone_needs_no_cell() {
+    let (rule, set, total) = (rule(Limit::NONE, per_second(10, 2, 0)), set(), Word::default());
+    let verdicts: Vec<_> = (0..3).map(|tag| verdict(&rule, &set, &total, tag, NOW)).collect();
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Pass, Verdict::Refuse(Reason::Total)]);
+    assert!(set.iter().all(|cell| cell.load() == 0));
+}
+
+#[test]
+fn a_source_over_its_rate_is_not_pushed_out_by_newcomers() {
+    let (rule, set, total) = (rule(per_second(10, 5, 0), Limit::NONE), set(), Word::default());
+    while verdict(&rule, &set, &total, 7, NOW) == Verdict::Pass {}
+    for tag in 1000..9000 {
+        assert_eq!(verdict(&rule, &set, &total, tag, NOW), Verdict::Pass);
+    }
+    assert_eq!(verdict(&rule, &set, &total, 7, NOW), Verdict::Refuse(Reason::Rate));
+}
+
+#[test]
+fn when_every_try_is_lost_the_packet_is_judged_over() {
+    let set: [Contended; WAYS] = std::array::from_fn(|_| Contended);
+    let rule = rule(per_second(10, 5, 0), Limit::NONE);
+    assert_eq!(verdict(&rule, &set, &Contended, 7, NOW), Verdict::Refuse(Reason::Contention));
+    assert_eq!(charge(&rule.rate, &Contended, NOW), Verdict::Refuse(Reason::Contention));
+}
+
+/// Time stands still, so exactly the burst may pass, whoever asks.
+#[test]
+fn two_threads_on_one_source_admit_the_burst_exactly() {
+    for round in 0..20u64 {
+        let burst = 10_000 + round;
+        let rule = rule(per_second(1000, burst, 0), per_second(1000, burst, 0));
+        let shared = Arc::new((set(), Word::default()));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || {
+                    let judged = (0..burst).map(|_| verdict(&rule, &shared.0, &shared.1, 7, NOW));
+                    let verdicts: Vec<_> = judged.collect();
+                    let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count() as u64;
+                    (count(Verdict::Pass), count(Verdict::Refuse(Reason::Contention)))
+                })
+            })
+            .collect();
+        let (mut passed, mut contended) = (0, 0);
+        for thread in threads {
+            let (p, c) = thread.join().unwrap();
+            passed += p;
+            contended += c;
+        }
+        assert!(passed <= burst, "{passed} of {burst}");
+        assert!(passed + contended >= burst, "{passed} of {burst}, {contended} lost to contention");
+    }
+}

@@ -1,0 +1,179 @@
+//! Debian's packages: which command comes from which, and how they are installed.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+use xshell::{Shell, cmd};
+
+use super::Purpose;
+use crate::shell::{as_root, find_command, step};
+
+/// A command, the package that brings it, and the first purpose that needs it.
+struct Tool {
+    command: &'static str,
+    package: &'static str,
+    purpose: Purpose,
+}
+
+const fn tool(command: &'static str, package: &'static str, purpose: Purpose) -> Tool {
+    Tool {
+        command,
+        package,
+        purpose,
+    }
+}
+
+const TOOLS: &[Tool] = &[
+    tool("ip", "iproute2", Purpose::Demo),
+    tool("tc", "iproute2", Purpose::Demo),
+    tool("nsenter", "util-linux", Purpose::Demo),
+    tool("ethtool", "ethtool", Purpose::Demo),
+    tool("curl", "curl", Purpose::Demo),
+    tool("python3", "python3", Purpose::Demo),
+    tool("git", "git", Purpose::Test),
+    tool("codespell", "codespell", Purpose::Test),
+];
+
+/// The packages that bring the commands `purpose` needs and this machine lacks, each once.
+fn missing_packages(purpose: Purpose, has_command: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let mut packages: Vec<_> = TOOLS
+        .iter()
+        .filter(|tool| tool.purpose <= purpose && !has_command(tool.command))
+        .map(|tool| tool.package)
+        .collect();
+    packages.dedup();
+    packages
+}
+
+/// The package manager, whose lists are renewed once, before the first question.
+pub struct Apt<'sh> {
+    sh: &'sh Shell,
+    is_fresh: bool,
+}
+
+impl<'sh> Apt<'sh> {
+    pub fn new(sh: &'sh Shell) -> Self {
+        Self { sh, is_fresh: false }
+    }
+
+    /// Installs what brings the commands that are missing.
+    pub fn ensure_tools(&mut self, purpose: Purpose) -> Result<()> {
+        let packages = missing_packages(purpose, |command| find_command(self.sh, command).is_some());
+        if packages.is_empty() {
+            return Ok(());
+        }
+        self.install("for the demo and the tests", &packages)
+    }
+
+    /// Installs packages; `why` completes "installing …".
+    pub fn install(&mut self, why: &str, packages: &[&str]) -> Result<()> {
+        self.refresh(packages)?;
+        let install = as_root(self.sh, "env")
+            .args([
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                "install",
+                "-qq",
+                "-y",
+                "--no-install-recommends",
+            ])
+            .args(packages);
+        step(&format!("installing {} {why}", packages.join(", ")), &install)
+    }
+
+    /// Whether the distribution offers a package; `wanted` is what a person on another one would need.
+    pub fn offers(&mut self, package: &str, wanted: &[&str]) -> Result<bool> {
+        self.refresh(wanted)?;
+        let sh = self.sh;
+        let policy = cmd!(sh, "env LC_ALL=C apt-cache policy {package}")
+            .quiet()
+            .read()?;
+        Ok(has_candidate(&policy))
+    }
+
+    fn refresh(&mut self, wanted: &[&str]) -> Result<()> {
+        if self.is_fresh {
+            return Ok(());
+        }
+        let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        if !is_debian(&os_release) {
+            bail!(
+                "this is neither Debian nor Ubuntu, so nothing is installed here; \
+                 install what your distribution has for these Debian packages, and run this again:\n    {}",
+                wanted.join(" ")
+            );
+        }
+        let update = as_root(self.sh, "apt-get").arg("update").arg("-qq");
+        step(
+            "renewing apt's package lists, because packages are missing",
+            &update,
+        )?;
+        self.is_fresh = true;
+        Ok(())
+    }
+}
+
+/// Whether an os-release file (os-release(5)) is of Debian or of something built on it.
+fn is_debian(os_release: &str) -> bool {
+    os_release
+        .lines()
+        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
+        .flat_map(|value| value.trim_matches(['"', '\'']).split_whitespace())
+        .any(|id| id == "debian" || id == "ubuntu")
+}
+
+/// Whether an answer of `apt-cache policy` names a version that can be installed; of an unknown package it says nothing.
+fn has_candidate(policy: &str) -> bool {
+    policy
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate:"))
+        .is_some_and(|version| version.trim() != "(none)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Purpose, has_candidate, is_debian, missing_packages};
+
+    #[test]
+    fn debian_and_its_children_are_known() {
+        for (os_release, expected) in [
+            ("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n", true),
+            ("NAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\n", true),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", true),
+            ("ID='debian'\n", true),
+            ("ID=fedora\n", false),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", false),
+            ("VERSION_ID=debian\nID=arch\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_debian(os_release), expected, "{os_release}");
+        }
+    }
+
+    #[test]
+    fn a_package_is_asked_for_once_and_only_if_its_command_is_missing() {
+        assert!(missing_packages(Purpose::Test, |_| true).is_empty());
+        assert!(missing_packages(Purpose::Build, |_| false).is_empty());
+        assert_eq!(
+            missing_packages(Purpose::Demo, |command| command == "ip"),
+            ["iproute2", "util-linux", "ethtool", "curl", "python3"]
+        );
+        assert_eq!(
+            missing_packages(Purpose::Test, |command| command != "codespell"),
+            ["codespell"]
+        );
+        let all = missing_packages(Purpose::Test, |_| false);
+        assert_eq!(all.iter().filter(|&&package| package == "iproute2").count(), 1);
+    }
+
+    #[test]
+    fn a_package_without_a_candidate_is_not_on_offer() {
+        assert!(has_candidate(
+            "llvm-22-dev:\n  Installed: (none)\n  Candidate: 1:22.1.8-1~deb12u1\n"
+        ));
+        assert!(!has_candidate(
+            "llvm-22-dev:\n  Installed: (none)\n  Candidate: (none)\n"
+        ));
+        assert!(!has_candidate(""));
+    }
+}
