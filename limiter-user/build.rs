@@ -16,13 +16,9 @@ const FLAGS: [&str; 4] = [
 fn main() {
     let root = PathBuf::from(var("CARGO_MANIFEST_DIR")).join("..");
     let out = PathBuf::from(var("OUT_DIR"));
-    for watched in [
-        "limiter-ebpf",
-        "limiter-common/src",
-        "limiter-common/Cargo.toml",
-        "Cargo.lock",
-        "Cargo.toml",
-    ] {
+    for watched in
+        ["limiter-ebpf", "limiter-common/src", "limiter-common/Cargo.toml", "Cargo.lock", "Cargo.toml"]
+    {
         println!("cargo:rerun-if-changed={}", root.join(watched).display());
     }
     let target = match var("CARGO_CFG_TARGET_ENDIAN").as_str() {
@@ -33,15 +29,7 @@ fn main() {
     let target_dir = out.join("bpf");
     let status = Command::new(var("CARGO"))
         .current_dir(&root)
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "limiter-ebpf",
-            "--bin",
-            "limiter",
-        ])
+        .args(["build", "--release", "--locked", "--package", "limiter-ebpf", "--bin", "limiter"])
         .args(["-Z", "build-std=core", "--target", target])
         .arg("--target-dir")
         .arg(&target_dir)
@@ -58,10 +46,7 @@ fn main() {
             exit(1);
         }
     }
-    println!(
-        "cargo:rustc-env=LIMITER_OBJECT={}",
-        target_dir.join(target).join("release/limiter").display()
-    );
+    println!("cargo:rustc-env=LIMITER_OBJECT={}", target_dir.join(target).join("release/limiter").display());
 }
 
 fn var(name: &str) -> String {

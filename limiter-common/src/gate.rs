@@ -31,10 +31,7 @@ pub struct Judgement {
 #[inline(always)]
 pub fn judge<S: Cells + ?Sized>(rule: &Rule, set: &S, total: &S::Cell, tag: u16, now: u64) -> Judgement {
     if rule.rate.is_none() {
-        return Judgement {
-            verdict: charge(&rule.total, total, now),
-            tenant: Tenant::Same,
-        };
+        return Judgement { verdict: charge(&rule.total, total, now), tenant: Tenant::Same };
     }
     let mut within_total = rule.total.is_none();
     for _ in 0..TRIES {
@@ -45,10 +42,7 @@ pub fn judge<S: Cells + ?Sized>(rule: &Rule, set: &S, total: &S::Cell, tag: u16,
             match charge(&rule.total, total, now) {
                 Verdict::Pass => within_total = true,
                 refusal @ Verdict::Refuse(_) => {
-                    return Judgement {
-                        verdict: refusal,
-                        tenant: Tenant::Same,
-                    };
+                    return Judgement { verdict: refusal, tenant: Tenant::Same };
                 }
             }
         }
@@ -56,16 +50,10 @@ pub fn judge<S: Cells + ?Sized>(rule: &Rule, set: &S, total: &S::Cell, tag: u16,
             || set.cells()[found.index & (WAYS - 1)]
                 .compare_exchange(found.old, sources::pack(tag, decision.next))
         {
-            return Judgement {
-                verdict: verdict(decision.outcome),
-                tenant: found.tenant,
-            };
+            return Judgement { verdict: verdict(decision.outcome), tenant: found.tenant };
         }
     }
-    Judgement {
-        verdict: Verdict::Refuse(Reason::Contention),
-        tenant: Tenant::Same,
-    }
+    Judgement { verdict: Verdict::Refuse(Reason::Contention), tenant: Tenant::Same }
 }
 
 /// Charges one SYN to what all sources of a rule share.

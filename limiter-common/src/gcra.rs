@@ -81,11 +81,7 @@ enum Position {
 
 impl Limit {
     /// No limit at all.
-    pub const NONE: Self = Self {
-        emission_interval: 0,
-        tolerance: 0,
-        backoff: 0,
-    };
+    pub const NONE: Self = Self { emission_interval: 0, tolerance: 0, backoff: 0 };
 
     /// `count` attempts every `per` nanoseconds, `burst` of them at once, then `backoff` nanoseconds of silence.
     ///
@@ -123,29 +119,16 @@ impl Limit {
     pub const fn admit(&self, state: State, now: u64) -> Decision {
         let now = now & !1;
         match self.position(state, now) {
-            Position::BackingOff(_) => Decision {
-                outcome: Outcome::BackingOff,
-                next: state,
-            },
+            Position::BackingOff(_) => Decision { outcome: Outcome::BackingOff, next: state },
             Position::Ahead(ahead) if ahead <= self.tolerance as i64 => Decision {
                 outcome: Outcome::Admitted,
-                next: State(
-                    now.wrapping_add(ahead as u64)
-                        .wrapping_add(self.emission_interval),
-                ),
+                next: State(now.wrapping_add(ahead as u64).wrapping_add(self.emission_interval)),
             },
-            Position::Ahead(_) if self.backoff == 0 => Decision {
-                outcome: Outcome::Over,
-                next: state,
-            },
+            Position::Ahead(_) if self.backoff == 0 => Decision { outcome: Outcome::Over, next: state },
             Position::Ahead(ahead) => {
                 // Never shorter than the rate itself asks for: what `retry_after` says must hold.
                 let due = ahead - self.tolerance as i64;
-                let pause = if due > self.backoff as i64 {
-                    due
-                } else {
-                    self.backoff as i64
-                };
+                let pause = if due > self.backoff as i64 { due } else { self.backoff as i64 };
                 Decision {
                     outcome: Outcome::Over,
                     next: State(now.wrapping_add(pause as u64) | State::BACKOFF),

@@ -27,11 +27,7 @@ impl Address {
 
     /// A mask that keeps the first `length` bits. For an IPv4 prefix, add 96.
     pub const fn mask(length: u8) -> Self {
-        let bits = if length == 0 {
-            0
-        } else {
-            u128::MAX << (128 - if length > 128 { 128 } else { length })
-        };
+        let bits = if length == 0 { 0 } else { u128::MAX << (128 - if length > 128 { 128 } else { length }) };
         Self::from_v6(bits.to_be_bytes())
     }
 
@@ -115,19 +111,13 @@ mod tests {
     fn a_mask_keeps_the_prefix_and_nothing_else() {
         assert_eq!(Address::mask(0).words(), [0; 4]);
         assert_eq!(Address::mask(128).words(), [u32::MAX; 4]);
-        assert_eq!(
-            Address::mask(96 + 25).words(),
-            [u32::MAX, u32::MAX, u32::MAX, 0xffff_ff80]
-        );
+        assert_eq!(Address::mask(96 + 25).words(), [u32::MAX, u32::MAX, u32::MAX, 0xffff_ff80]);
         assert_eq!(Address::mask(65).words(), [u32::MAX, u32::MAX, 0x8000_0000, 0]);
     }
 
     #[test]
     fn an_address_is_four_numbers() {
-        assert_eq!(
-            Address::from_v4([192, 0, 2, 1]).words(),
-            [0, 0, 0xffff, 0xc000_0201]
-        );
+        assert_eq!(Address::from_v4([192, 0, 2, 1]).words(), [0, 0, 0xffff, 0xc000_0201]);
         let v6 = Address::from_v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(v6.words(), [0x2001_0db8, 0, 0, 1]);
     }

@@ -20,5 +20,5 @@ pub const SET_MASK: &str = "SET_MASK";
 
 /// Rule numbers run from 1 to 255; 0 says that a port has no rule.
 pub const MAX_RULES: u32 = 256;
-/// 2^17 sets of eight: 1,048,576 sources in 8 MiB.
-pub const DEFAULT_SETS: u32 = 1 << 17;
+/// How many sources have a cell of their own, unless configured: 8 MiB.
+pub const DEFAULT_SOURCES: u64 = 1 << 20;

@@ -195,10 +195,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<Segment, Ski
     };
     let behind = ip_offset + Ipv6Hdr::LEN;
     let upper = if ip.next_hdr == IpProto::Tcp as u8 {
-        Upper {
-            offset: behind,
-            fragment: false,
-        }
+        Upper { offset: behind, fragment: false }
     } else {
         packet.skip_extensions(ip.next_hdr, behind)?
     };
@@ -235,19 +232,12 @@ pub fn skip_extensions<P: Packet + ?Sized>(packet: &P, first: u8, start: usize) 
         match next {
             TCP if nested => return Err(Skip::NestedFragment),
             TCP => {
-                return Ok(Upper {
-                    offset,
-                    fragment: more,
-                });
+                return Ok(Upper { offset, fragment: more });
             }
             HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | AUTHENTICATION => {
                 let header: [u8; 2] = packet.read(offset).ok_or(Skip::Truncated)?;
                 let length = usize::from(header[1]);
-                offset += if next == AUTHENTICATION {
-                    (length + 2) * 4
-                } else {
-                    (length + 1) * 8
-                };
+                offset += if next == AUTHENTICATION { (length + 2) * 4 } else { (length + 1) * 8 };
                 next = header[0];
             }
             FRAGMENT => {
@@ -302,9 +292,7 @@ fn syn<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
     };
     Ok(opening(
         segment,
-        &[
-            start[0], start[1], start[2], start[3], start[4], start[5], start[6], start[7],
-        ],
+        &[start[0], start[1], start[2], start[3], start[4], start[5], start[6], start[7]],
         length,
     ))
 }

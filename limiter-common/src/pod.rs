@@ -8,7 +8,7 @@ use crate::rule::{PortSet, Rule};
 use crate::sources::Set;
 use crate::verdict::{RuleCounters, SkipCounters};
 
-// SAFETY (all): repr(C) over integers, without padding; any bytes are a value.
+// SAFETY: repr(C) over integers, without padding; any bytes are a value.
 unsafe impl aya::Pod for Rule {}
 // SAFETY: as above.
 unsafe impl aya::Pod for PortSet {}

@@ -35,9 +35,7 @@ pub const fn acknowledgement(link: &Link, syn: &Syn) -> Option<u32> {
 /// The frame's addresses, exchanged.
 #[inline(always)]
 pub const fn swapped(l: &Link) -> Link {
-    [
-        l[6], l[7], l[8], l[9], l[10], l[11], l[0], l[1], l[2], l[3], l[4], l[5],
-    ]
+    [l[6], l[7], l[8], l[9], l[10], l[11], l[0], l[1], l[2], l[3], l[4], l[5]]
 }
 
 /// The IPv4 packet.
@@ -95,13 +93,7 @@ const fn tcp(syn: &Syn, acknowledgement: u32, addresses: u64) -> [u32; TCP_HEADE
     // Five words of header; RST and ACK.
     let flags = 5 << 28 | 0x14 << 16;
     let all = addresses + sum(TCP) + sum(TCP_LENGTH) + sum(ports) + sum(acknowledgement) + sum(flags);
-    [
-        ports.to_be(),
-        0,
-        acknowledgement.to_be(),
-        flags.to_be(),
-        (checksum(all) << 16).to_be(),
-    ]
+    [ports.to_be(), 0, acknowledgement.to_be(), flags.to_be(), (checksum(all) << 16).to_be()]
 }
 
 /// The lowest bit of a MAC address's first byte: multicast or broadcast.

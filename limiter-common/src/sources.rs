@@ -79,11 +79,7 @@ pub fn find<C: Cell>(cells: &[C; WAYS], tag: u16, now: u64) -> Found {
     for (index, cell) in cells.iter().enumerate() {
         let old = cell.load();
         if has_tag(old, tag) {
-            return Found {
-                index,
-                old,
-                tenant: Tenant::Same,
-            };
+            return Found { index, old, tenant: Tenant::Same };
         }
     }
     let (mut index, mut old, mut least) = (0, 0, i64::MAX);
@@ -94,21 +90,13 @@ pub fn find<C: Cell>(cells: &[C; WAYS], tag: u16, now: u64) -> Found {
             (index, old, least) = (i, value, ahead);
         }
     }
-    Found {
-        index,
-        old,
-        tenant: if least > 0 { Tenant::Active } else { Tenant::Idle },
-    }
+    Found { index, old, tenant: if least > 0 { Tenant::Active } else { Tenant::Idle } }
 }
 
 /// The state of the source with `tag` in a cell that was found for it; idle where the cell is another's.
 #[inline(always)]
 pub const fn state(cell: u64, tag: u16, now: u64) -> State {
-    if has_tag(cell, tag) {
-        unpack(cell, now)
-    } else {
-        State::from_bits(now & !1)
-    }
+    if has_tag(cell, tag) { unpack(cell, now) } else { State::from_bits(now & !1) }
 }
 
 #[inline(always)]
@@ -120,11 +108,7 @@ const fn has_tag(cell: u64, tag: u16) -> bool {
 #[inline(always)]
 const fn ahead(cell: u64, now: u64) -> i64 {
     let distance = unpack(cell, now).distance(now);
-    if cell == 0 || distance > MAX_HORIZON as i64 {
-        i64::MIN
-    } else {
-        distance
-    }
+    if cell == 0 || distance > MAX_HORIZON as i64 { i64::MIN } else { distance }
 }
 
 /// A cell's content.

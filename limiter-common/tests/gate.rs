@@ -52,7 +52,7 @@ fn rule(rate: Limit, total: Limit) -> Rule {
 }
 
 fn per_second(count: u64, burst: u64, backoff: u64) -> Limit {
-    Limit::new(count, SECOND, burst, backoff).unwrap()
+    Limit::new(count, SECOND, burst, backoff).expect("a limit that can be held")
 }
 
 fn set() -> [Word; WAYS] {

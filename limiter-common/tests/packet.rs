@@ -9,27 +9,33 @@ use proptest::prelude::*;
 fn plausible() -> impl Strategy<Value = Vec<u8>> {
     let tags = prop::collection::vec(prop_oneof![Just([0x81u8, 0x00]), Just([0x88, 0xa8])], 0..6);
     let ip = prop_oneof![
-        (Just(vec![0x08u8, 0x00]), prop_oneof![Just(0x45u8), Just(0x4f), Just(0x46), any::<u8>()], Just(9usize)),
+        (
+            Just(vec![0x08u8, 0x00]),
+            prop_oneof![Just(0x45u8), Just(0x4f), Just(0x46), any::<u8>()],
+            Just(9usize)
+        ),
         (Just(vec![0x86u8, 0xdd]), Just(0x60u8), Just(6usize)),
     ];
     let next = prop_oneof![4 => Just(6u8), 1 => prop_oneof![Just(0u8), Just(43), Just(44), Just(51), Just(60), Just(135)]];
-    (tags, ip, next, prop::collection::vec(any::<u8>(), 0..400)).prop_map(|(tags, (ether, first, at), next, rest)| {
-        let mut frame = vec![2; 12];
-        for tag in tags {
-            frame.extend(tag);
-            frame.extend([0, 7]);
-        }
-        frame.extend(ether);
-        let ip = frame.len();
-        frame.extend(rest);
-        if let Some(byte) = frame.get_mut(ip) {
-            *byte = first;
-        }
-        if let Some(byte) = frame.get_mut(ip + at) {
-            *byte = next;
-        }
-        frame
-    })
+    (tags, ip, next, prop::collection::vec(any::<u8>(), 0..400)).prop_map(
+        |(tags, (ether, first, at), next, rest)| {
+            let mut frame = vec![2; 12];
+            for tag in tags {
+                frame.extend(tag);
+                frame.extend([0, 7]);
+            }
+            frame.extend(ether);
+            let ip = frame.len();
+            frame.extend(rest);
+            if let Some(byte) = frame.get_mut(ip) {
+                *byte = first;
+            }
+            if let Some(byte) = frame.get_mut(ip + at) {
+                *byte = next;
+            }
+            frame
+        },
+    )
 }
 
 proptest! {

@@ -5,10 +5,7 @@
 //! five arguments at most, and must expect any number in them and null in its pointers (kernel 5.12,
 //! `btf_prepare_func_args`). What it returns is a number; anything larger goes through a pointer.
 
-#![expect(
-    unsafe_code,
-    reason = "arguments of global functions are raw, and their names are exported"
-)]
+#![expect(unsafe_code, reason = "arguments of global functions are raw, and their names are exported")]
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
@@ -50,10 +47,10 @@ extern "C" fn judge_syn(source: *const Address, rule: u32, v6: u32) -> u64 {
         return MISSING;
     };
     match inbound::judge_source(source, rule, v6 != 0) {
-        Some(None) => PASS,
-        Some(Some(Action::Drop)) => DROP,
-        Some(Some(Action::Reset)) => RESET,
-        None => MISSING,
+        Ok(None) => PASS,
+        Ok(Some(Action::Drop)) => DROP,
+        Ok(Some(Action::Reset)) => RESET,
+        Err(_) => MISSING,
     }
 }
 
@@ -70,11 +67,7 @@ impl Cells for Set<'_> {
 
     #[inline(always)]
     fn find(&self, tag: u16, now: u64) -> Found {
-        let mut found = Found {
-            index: 0,
-            old: 0,
-            tenant: Tenant::Same,
-        };
+        let mut found = Found { index: 0, old: 0, tenant: Tenant::Same };
         find_cell(self.0, tag, now, &raw mut found);
         found
     }
@@ -108,10 +101,7 @@ const ERROR: u32 = 32;
 pub fn skip_extensions(context: &XdpContext, first: u8, offset: usize) -> Result<Upper, Skip> {
     let result = skip_ipv6_extensions(context.ctx, first.into(), offset as u64);
     match (result >> ERROR) as u32 {
-        0 => Ok(Upper {
-            offset: (result & OFFSET) as usize,
-            fragment: result & FRAGMENT != 0,
-        }),
+        0 => Ok(Upper { offset: (result & OFFSET) as usize, fragment: result & FRAGMENT != 0 }),
         error => Err(Skip::from_number(error - 1).unwrap_or(Skip::Internal)),
     }
 }

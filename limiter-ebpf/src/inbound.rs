@@ -44,13 +44,16 @@ pub fn judge<P: Packet>(packet: &P) -> Result<Inbound, Skip> {
 }
 
 /// Judges and counts a SYN from `source` under rule `number`; says what is to be done with it unless it passes.
-/// `None` where a map lacks an entry.
+///
+/// # Errors
+///
+/// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge_source(source: &Address, number: u32, v6: bool) -> Option<Option<Action>> {
-    let rule = tables::rule(number)?;
-    let judgement = judge_by(rule, number, source, v6)?;
+pub fn judge_source(source: &Address, number: u32, v6: bool) -> Result<Option<Action>, Skip> {
+    let rule = tables::rule(number).ok_or(Skip::Internal)?;
+    let judgement = judge_by(rule, number, source, v6).ok_or(Skip::Internal)?;
     count(number, judgement);
-    Some(match judgement.verdict {
+    Ok(match judgement.verdict {
         Verdict::Pass => None,
         Verdict::Refuse(_) => rule.action(),
     })

@@ -40,6 +40,7 @@ mod program {
 
     /// Judges each SYN that arrives.
     #[xdp(frags)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
     pub fn inbound(ctx: XdpContext) -> u32 {
         let frame = Frame::new(&ctx);
         match inbound::judge(&frame) {

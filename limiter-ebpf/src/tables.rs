@@ -6,7 +6,7 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use limiter_common::key::Secret;
-use limiter_common::maps::{DEFAULT_SETS, MAX_RULES};
+use limiter_common::maps::{DEFAULT_SOURCES, MAX_RULES};
 use limiter_common::rule::{PortSet, Rule};
 use limiter_common::sources::WAYS;
 use limiter_common::verdict::{RuleCounters, Skip, SkipCounters};
@@ -23,7 +23,8 @@ static COUNTERS: PerCpuArray<RuleCounters> = PerCpuArray::with_max_entries(MAX_R
 #[map]
 static SKIPPED: PerCpuArray<SkipCounters> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-static SOURCES: Array<[Word; WAYS]> = Array::with_max_entries(DEFAULT_SETS, BPF_F_MMAPABLE);
+static SOURCES: Array<[Word; WAYS]> =
+    Array::with_max_entries(DEFAULT_SOURCES as u32 / WAYS as u32, BPF_F_MMAPABLE);
 #[map]
 static TOTALS: Array<[Word; WAYS]> = Array::with_max_entries(MAX_RULES, BPF_F_MMAPABLE);
 

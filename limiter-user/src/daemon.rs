@@ -27,6 +27,8 @@ pub struct Order {
     pub interfaces: Vec<String>,
     /// The rules.
     pub policy: Policy,
+    /// How many sources get a cell of their own.
+    pub max_sources: u64,
     /// The XDP mode to ask for.
     pub mode: Mode,
 }
@@ -56,7 +58,7 @@ pub async fn run(order: &Order) -> anyhow::Result<()> {
         return Err(bpf::other_program(taken, id).into());
     }
 
-    let mut inbound = Inbound::load(&entries)?;
+    let mut inbound = Inbound::load(&entries, order.max_sources)?;
     pins.0.create()?;
     pins.0.pin_maps(inbound.maps())?;
     let state = attach(&mut inbound, &interfaces, order, &pins.0)?;
@@ -87,20 +89,12 @@ fn attach(
     order: &Order,
     pins: &Pins,
 ) -> anyhow::Result<State> {
-    let answers = order
-        .policy
-        .rules
-        .iter()
-        .any(|rule| rule.action == Action::Reset && !rule.monitor);
+    let answers = order.policy.rules.iter().any(|rule| rule.action == Action::Reset && !rule.monitor);
     let action = if answers { Action::Reset } else { Action::Drop };
     let program = inbound.program();
     let mut attached = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
-        let Attached {
-            link,
-            mode,
-            why_generic,
-        } = bpf::attach(program, interface, order.mode, action)?;
+        let Attached { link, mode, why_generic } = bpf::attach(program, interface, order.mode, action)?;
         pins.pin_link(interface.index, link)?;
         attached.push(AttachedInterface {
             name: interface.name.clone(),
@@ -138,14 +132,8 @@ impl From<&InboundRule> for RuleState {
 /// Says what is attached where, how, and what it does.
 fn announce(state: &State) {
     for interface in &state.interfaces {
-        let why = interface
-            .why_generic
-            .as_ref()
-            .map_or(String::new(), |why| format!(" ({why})"));
-        println!(
-            "limiterctl: attached to {}, {} XDP{why}",
-            interface.name, interface.xdp_mode
-        );
+        let why = interface.why_generic.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        println!("limiterctl: attached to {}, {} XDP{why}", interface.name, interface.xdp_mode);
     }
     for rule in &state.rules {
         println!("limiterctl: {}", describe(rule));
@@ -162,18 +150,11 @@ fn describe(rule: &RuleState) -> String {
         limits.push(format!("{total} for all together"));
     }
     let backoff = if rule.backoff_ms > 0 {
-        format!(
-            ", back-off {}",
-            humantime::format_duration(Duration::from_millis(rule.backoff_ms))
-        )
+        format!(", back-off {}", humantime::format_duration(Duration::from_millis(rule.backoff_ms)))
     } else {
         String::new()
     };
-    let then = if rule.monitor {
-        "what is over is counted and let through"
-    } else {
-        &rule.action
-    };
+    let then = if rule.monitor { "what is over is counted and let through" } else { &rule.action };
     format!(
         "new connections to port {}: {}{backoff}; over that: {then}",
         rule.ports.join(","),
@@ -264,10 +245,7 @@ struct Signals {
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
     async fn recv(&mut self) {

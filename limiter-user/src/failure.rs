@@ -14,10 +14,7 @@ pub struct Failure {
 impl Failure {
     /// Both lines; neither ends in a full stop.
     pub fn new(cause: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self {
-            cause: cause.into(),
-            cure: cure.into(),
-        }
+        Self { cause: cause.into(), cure: cure.into() }
     }
 }
 

@@ -12,11 +12,7 @@ const FLOOR: (u32, u32) = (5, 18);
 /// What came with it.
 const FLOOR_FEATURE: &str = "XDP on frames of several buffers";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
-const NEEDED: [Capability; 3] = [
-    Capability::CAP_BPF,
-    Capability::CAP_NET_ADMIN,
-    Capability::CAP_PERFMON,
-];
+const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
 
 /// Makes sure that programs can be loaded and attached.
 ///
@@ -25,9 +21,7 @@ const NEEDED: [Capability; 3] = [
 /// Missing privileges, a kernel below the floor, no BTF.
 pub fn check() -> Result<(), Failure> {
     check_privileges()?;
-    let release = uname()
-        .map(|name| name.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let release = uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default();
     check_kernel(&release)?;
     if !Path::new(BTF).exists() {
         return Err(Failure::new(
@@ -44,9 +38,8 @@ pub fn check() -> Result<(), Failure> {
 ///
 /// Names the capability that is missing.
 pub fn check_privileges() -> Result<(), Failure> {
-    let missing = NEEDED
-        .into_iter()
-        .find(|&needed| !caps::has_cap(None, CapSet::Effective, needed).unwrap_or(false));
+    let missing =
+        NEEDED.into_iter().find(|&needed| !caps::has_cap(None, CapSet::Effective, needed).unwrap_or(false));
     missing.map_or(Ok(()), |capability| {
         Err(Failure::new(
             format!("this needs the rights of root ({capability} is missing)"),
@@ -56,9 +49,7 @@ pub fn check_privileges() -> Result<(), Failure> {
 }
 
 fn check_kernel(release: &str) -> Result<(), Failure> {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map_while(|word| word.parse::<u32>().ok());
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|word| word.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= FLOOR {
         return Ok(());
@@ -81,12 +72,7 @@ mod tests {
         }
         for release in ["5.17.9", "5.4.0-200-generic", "4.19.0", "2.6.32", ""] {
             let failure = check_kernel(release).unwrap_err();
-            assert!(
-                failure
-                    .cause
-                    .contains("needs 5.18 for XDP on frames of several buffers"),
-                "{release}"
-            );
+            assert!(failure.cause.contains("needs 5.18 for XDP on frames of several buffers"), "{release}");
         }
     }
 }

@@ -27,13 +27,8 @@ pub struct Interface {
 pub async fn all() -> anyhow::Result<Vec<Interface>> {
     let (connection, handle, _) = rtnetlink::new_connection().context("cannot open a netlink socket")?;
     tokio::spawn(connection);
-    let links: Vec<LinkMessage> = handle
-        .link()
-        .get()
-        .execute()
-        .try_collect()
-        .await
-        .context("cannot list the network interfaces")?;
+    let links: Vec<LinkMessage> =
+        handle.link().get().execute().try_collect().await.context("cannot list the network interfaces")?;
     Ok(links.into_iter().map(interface).collect())
 }
 
@@ -46,16 +41,13 @@ pub async fn named(names: &[String]) -> anyhow::Result<Vec<Interface>> {
     let all = all().await?;
     let mut found: Vec<Interface> = Vec::with_capacity(names.len());
     for name in names {
-        let interface = all
-            .iter()
-            .find(|interface| interface.name == *name)
-            .ok_or_else(|| {
-                let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
-                Failure::new(
-                    format!("no interface is called '{name}'"),
-                    format!("here are: {}", there.join(", ")),
-                )
-            })?;
+        let interface = all.iter().find(|interface| interface.name == *name).ok_or_else(|| {
+            let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
+            Failure::new(
+                format!("no interface is called '{name}'"),
+                format!("here are: {}", there.join(", ")),
+            )
+        })?;
         if found.contains(interface) {
             return Err(Failure::new(format!("interface '{name}' is named twice"), "name it once").into());
         }
@@ -65,19 +57,13 @@ pub async fn named(names: &[String]) -> anyhow::Result<Vec<Interface>> {
 }
 
 fn interface(link: LinkMessage) -> Interface {
-    let mut interface = Interface {
-        name: String::new(),
-        index: link.header.index,
-        is_veth: false,
-        xdp_program: None,
-    };
+    let mut interface =
+        Interface { name: String::new(), index: link.header.index, is_veth: false, xdp_program: None };
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name = name,
             LinkAttribute::LinkInfo(infos) => {
-                interface.is_veth = infos
-                    .iter()
-                    .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
+                interface.is_veth = infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
             }
             LinkAttribute::Xdp(attributes) => interface.xdp_program = xdp_program(&attributes),
             _ => {}
@@ -88,10 +74,7 @@ fn interface(link: LinkMessage) -> Interface {
 
 /// `ProgId` is only told where one program is there; with several (one native, one generic) each has its own.
 fn xdp_program(attributes: &[LinkXdp]) -> Option<u32> {
-    if attributes
-        .iter()
-        .any(|attribute| matches!(attribute, LinkXdp::Attached(XdpAttached::None)))
-    {
+    if attributes.iter().any(|attribute| matches!(attribute, LinkXdp::Attached(XdpAttached::None))) {
         return None;
     }
     attributes.iter().find_map(|attribute| match attribute {

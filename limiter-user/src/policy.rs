@@ -61,22 +61,15 @@ impl Policy {
                 format!("{} rules are the most; a rule may hold many ports", MAX_RULES - 1),
             ));
         }
-        let mut entries = Entries {
-            rules: Vec::new(),
-            ports: Vec::new(),
-        };
+        let mut entries = Entries { rules: Vec::new(), ports: Vec::new() };
         let mut owners = vec![0u8; 1 << 16];
-        for (number, rule) in (1u8..).zip(&self.rules) {
+        for (number, rule) in (1..=u8::MAX).zip(&self.rules) {
             entries.rules.push((number.into(), rule.entry()?));
             for port in rule.ports.iter() {
                 let owner = &mut owners[usize::from(port)];
                 if *owner != 0 {
                     return Err(Failure::new(
-                        format!(
-                            "port {port} is in rule '{}' and in rule '{}'",
-                            self.name(*owner),
-                            rule.name
-                        ),
+                        format!("port {port} is in rule '{}' and in rule '{}'", self.name(*owner), rule.name),
                         "name each port in one rule only",
                     ));
                 }
@@ -85,9 +78,7 @@ impl Policy {
         }
         for (index, ports) in (0..).zip(owners.chunks_exact(64)) {
             if ports.iter().any(|&owner| owner != 0) {
-                entries
-                    .ports
-                    .push((index, PortSet(std::array::from_fn(|i| ports[i]))));
+                entries.ports.push((index, PortSet(std::array::from_fn(|i| ports[i]))));
             }
         }
         Ok(entries)
@@ -108,10 +99,7 @@ impl InboundRule {
         }
         if self.rate.is_none() && !self.backoff.is_zero() {
             return Err(Failure::new(
-                format!(
-                    "rule '{}' has a back-off, but no rate that a source could pass",
-                    self.name
-                ),
+                format!("rule '{}' has a back-off, but no rate that a source could pass", self.name),
                 "give it --rate, or leave --backoff out",
             ));
         }
@@ -147,47 +135,27 @@ mod tests {
 
     #[test]
     fn every_port_gets_its_rules_number() {
-        let policy = Policy {
-            rules: vec![rule("web", "80,443"), rule("other", "8000-8127")],
-        };
+        let policy = Policy { rules: vec![rule("web", "80,443"), rule("other", "8000-8127")] };
         let entries = policy.entries().unwrap();
         let number = |port: u16| {
-            let (_, set) = entries
-                .ports
-                .iter()
-                .find(|(index, _)| *index == PortSet::index(port))
-                .unwrap();
+            let (_, set) = entries.ports.iter().find(|(index, _)| *index == PortSet::index(port)).unwrap();
             set.rule(port)
         };
         assert_eq!([80, 81, 443, 8000, 8063, 8127].map(number), [1, 0, 1, 2, 2, 2]);
-        assert_eq!(
-            entries
-                .rules
-                .iter()
-                .map(|(number, _)| *number)
-                .collect::<Vec<_>>(),
-            [1, 2]
-        );
+        assert_eq!(entries.rules.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]
     fn two_hundred_and_fifty_five_rules_are_the_most() {
-        let many = |n: u32| Policy {
-            rules: (1..=n).map(|i| rule(&i.to_string(), &i.to_string())).collect(),
-        };
+        let many = |n: u32| Policy { rules: (1..=n).map(|i| rule(&i.to_string(), &i.to_string())).collect() };
         assert_eq!(many(255).entries().unwrap().rules.len(), 255);
         assert_eq!(many(256).entries().unwrap_err().cause, "256 rules are too many");
     }
 
     #[test]
     fn a_port_belongs_to_one_rule() {
-        let policy = Policy {
-            rules: vec![rule("web", "80"), rule("all", "1-100")],
-        };
-        assert_eq!(
-            policy.entries().unwrap_err().cause,
-            "port 80 is in rule 'web' and in rule 'all'"
-        );
+        let policy = Policy { rules: vec![rule("web", "80"), rule("all", "1-100")] };
+        assert_eq!(policy.entries().unwrap_err().cause, "port 80 is in rule 'web' and in rule 'all'");
     }
 
     #[test]
@@ -195,22 +163,11 @@ mod tests {
         let mut idle = rule("idle", "80");
         idle.rate = None;
         assert_eq!(
-            Policy {
-                rules: vec![idle.clone()]
-            }
-            .entries()
-            .unwrap_err()
-            .cause,
+            Policy { rules: vec![idle.clone()] }.entries().unwrap_err().cause,
             "rule 'idle' limits nothing"
         );
         idle.total_rate = Some("1/s".parse().unwrap());
-        assert!(
-            Policy {
-                rules: vec![idle.clone()]
-            }
-            .entries()
-            .is_ok()
-        );
+        assert!(Policy { rules: vec![idle.clone()] }.entries().is_ok());
         idle.backoff = Duration::from_secs(1);
         assert!(Policy { rules: vec![idle] }.entries().is_err());
     }

@@ -177,10 +177,7 @@ impl Holder {
     fn read(file: &mut File) -> anyhow::Result<Self> {
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        let pid = text
-            .trim()
-            .parse()
-            .context("the lock does not say who holds it")?;
+        let pid = text.trim().parse().context("the lock does not say who holds it")?;
         Ok(Self { pid })
     }
 

@@ -119,23 +119,15 @@ impl Status {
         }
         let skipped = tables.skipped()?;
         let is_active = |attached: &AttachedInterface| {
-            here.iter()
-                .any(|i| i.index == attached.index && i.xdp_program == Some(state.program))
+            here.iter().any(|i| i.index == attached.index && i.xdp_program == Some(state.program))
         };
         Ok(Self {
-            mode: if rules.iter().all(|rule| rule.rule.monitor) {
-                Mode::Monitor
-            } else {
-                Mode::Enforce
-            },
+            mode: if rules.iter().all(|rule| rule.rule.monitor) { Mode::Monitor } else { Mode::Enforce },
             daemon_pid,
             interfaces: state
                 .interfaces
                 .into_iter()
-                .map(|attached| InterfaceStatus {
-                    active: is_active(&attached),
-                    attached,
-                })
+                .map(|attached| InterfaceStatus { active: is_active(&attached), attached })
                 .collect(),
             rules,
             skipped: Skip::ALL
@@ -151,10 +143,7 @@ impl Status {
     pub fn table(&self) -> String {
         let mut lines = Vec::new();
         for InterfaceStatus { attached, active } in &self.interfaces {
-            let why = attached
-                .why_generic
-                .as_ref()
-                .map_or(String::new(), |why| format!(" ({why})"));
+            let why = attached.why_generic.as_ref().map_or(String::new(), |why| format!(" ({why})"));
             let gone = if *active { "" } else { "; NOT ATTACHED ANY MORE" };
             lines.push(format!("{}: {} XDP{why}{gone}", attached.name, attached.xdp_mode));
         }
@@ -164,10 +153,7 @@ impl Status {
         lines.push(String::new());
         lines.push(self.rules_table().to_string());
         for rule in self.rules.iter().filter(|rule| rule.rule.monitor) {
-            lines.push(format!(
-                "{}: monitor mode, what is refused here went through",
-                rule.rule.name
-            ));
+            lines.push(format!("{}: monitor mode, what is refused here went through", rule.rule.name));
         }
         for rule in self.rules.iter().filter(|rule| rule.evictions > 0) {
             lines.push(format!(
@@ -185,18 +171,9 @@ impl Status {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         let reasons = Reason::ALL.map(Reason::as_str);
-        table.set_header(
-            ["rule", "ports", "passed"]
-                .into_iter()
-                .chain(reasons)
-                .chain(["sources"]),
-        );
+        table.set_header(["rule", "ports", "passed"].into_iter().chain(reasons).chain(["sources"]));
         for rule in &self.rules {
-            let mut row = vec![
-                rule.rule.name.clone(),
-                rule.rule.ports.join(","),
-                rule.passed.to_string(),
-            ];
+            let mut row = vec![rule.rule.name.clone(), rule.rule.ports.join(","), rule.passed.to_string()];
             row.extend(reasons.map(|reason| rule.refused[reason].to_string()));
             row.push(rule.sources.to_string());
             table.add_row(row);
@@ -213,10 +190,7 @@ impl RuleStatus {
         Self {
             rule,
             passed: totals.passed,
-            refused: Reason::ALL
-                .into_iter()
-                .map(|r| (r.as_str(), totals.refused[r as usize]))
-                .collect(),
+            refused: Reason::ALL.into_iter().map(|r| (r.as_str(), totals.refused[r as usize])).collect(),
             resets: totals.resets,
             sources: totals.sources,
             evictions: totals.evictions,

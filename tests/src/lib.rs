@@ -1,1 +1,17 @@
-//! Test fixtures.
+//! Test fixtures: hosts, the wires between them, and the packets on these.
+//!
+//! All of them panic with the reason when they cannot do what they were asked: a test has nothing better to do.
+//! They need root, iproute2 (`ip`, `tc`) and a kernel with veth; they leave nothing behind, however a test ends.
+//!
+//! # Layout
+//!
+//! - [`net`]: hosts (network namespaces), links between them, a private `/run` and bpffs for a daemon
+//! - [`wire`]: frames sent at a rate, counted and captured on a host's interface
+//! - [`packet`]: frames built byte by byte, malformed ones too, and a view of the frames that come back
+
+pub mod daemon;
+pub mod net;
+pub mod packet;
+pub mod program;
+mod sys;
+pub mod wire;

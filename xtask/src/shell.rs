@@ -14,13 +14,10 @@ pub fn open(folder: &Path) -> Result<Shell> {
     let sh = Shell::new()?;
     sh.change_dir(folder);
 
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let installed = env::var_os("CARGO_INSTALL_ROOT")
-        .map(PathBuf::from)
-        .or(cargo_home)
-        .map(|root| root.join("bin"));
+    let cargo_home =
+        env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let installed =
+        env::var_os("CARGO_INSTALL_ROOT").map(PathBuf::from).or(cargo_home).map(|root| root.join("bin"));
     let path = env::var_os("PATH").unwrap_or_default();
     sh.set_var("PATH", env::join_paths(env::split_paths(&path).chain(installed))?);
     Ok(sh)
@@ -49,11 +46,7 @@ pub fn is_root() -> bool {
 
 /// A command that runs as root: through sudo, unless this is root.
 pub fn as_root<'sh>(sh: &'sh Shell, program: &str) -> Cmd<'sh> {
-    if is_root() {
-        sh.cmd(program)
-    } else {
-        sh.cmd("sudo").arg(program)
-    }
+    if is_root() { sh.cmd(program) } else { sh.cmd("sudo").arg(program) }
 }
 
 /// Where a command is; `sbin` counts, which a plain user's `PATH` on Debian lacks.

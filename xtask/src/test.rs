@@ -53,9 +53,8 @@ pub fn run(sh: &Shell, args: &Args) -> Result<()> {
     setup::run(sh, Purpose::Test)?;
     times.push(("setup".to_owned(), start.elapsed()));
 
-    for step in Step::value_variants()
-        .iter()
-        .filter(|step| args.steps.is_empty() || args.steps.contains(step))
+    for step in
+        Step::value_variants().iter().filter(|step| args.steps.is_empty() || args.steps.contains(step))
     {
         let name = step.name();
         let start = headline(&name);
@@ -87,8 +86,7 @@ impl Step {
 
     /// The step's name on the command line.
     fn name(self) -> String {
-        self.to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned())
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 

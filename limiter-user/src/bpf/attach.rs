@@ -74,7 +74,7 @@ pub fn attach(
         Mode::Native => native(program, interface),
         Mode::Generic => generic(program, interface, None),
         Mode::Auto if interface.is_veth && action == Action::Reset => {
-            let why = "a native reply over veth is lost unless the other end has GRO on or XDP of its own";
+            let why = "over veth, a native reply is lost unless the other end has an XDP program too";
             generic(program, interface, Some(why.into()))
         }
         Mode::Auto => match native(program, interface) {
@@ -96,10 +96,7 @@ pub fn other_program(interface: &Interface, id: u32) -> Failure {
         .and_then(|program| program.name_as_str().map(str::to_owned))
         .unwrap_or_default();
     Failure::new(
-        format!(
-            "cannot attach to {}: another XDP program (id {id}, name '{name}') is there",
-            interface.name
-        ),
+        format!("cannot attach to {}: another XDP program (id {id}, name '{name}') is there", interface.name),
         format!(
             "detach it with the tool that put it there, or with: ip link set dev {} xdp off",
             interface.name
@@ -109,11 +106,7 @@ pub fn other_program(interface: &Interface, id: u32) -> Failure {
 
 fn native(program: &mut Xdp, interface: &Interface) -> anyhow::Result<Attached> {
     let link = link(program, interface, AyaMode::Driver)?;
-    Ok(Attached {
-        link,
-        mode: XdpMode::Native,
-        why_generic: None,
-    })
+    Ok(Attached { link, mode: XdpMode::Native, why_generic: None })
 }
 
 fn generic(
@@ -122,11 +115,7 @@ fn generic(
     why_generic: Option<String>,
 ) -> anyhow::Result<Attached> {
     let link = link(program, interface, AyaMode::Skb)?;
-    Ok(Attached {
-        link,
-        mode: XdpMode::Generic,
-        why_generic,
-    })
+    Ok(Attached { link, mode: XdpMode::Generic, why_generic })
 }
 
 fn link(program: &mut Xdp, interface: &Interface, mode: AyaMode) -> anyhow::Result<FdLink> {

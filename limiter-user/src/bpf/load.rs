@@ -5,8 +5,9 @@ use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use limiter_common::key::Secret;
-use limiter_common::maps::{self, DEFAULT_SETS};
+use limiter_common::maps;
 use limiter_common::rule::{PortSet, Rule};
+use limiter_common::sources::{Set, WAYS};
 
 use crate::failure::Failure;
 use crate::policy::Entries;
@@ -20,26 +21,24 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// Loads the program with a fresh secret and these entries.
+    /// Loads the program with a fresh secret, these entries, and room for so many sources or a few more.
     ///
     /// # Errors
     ///
     /// No memory for a map, or a kernel that refuses the program: then with the verifier's words.
-    pub fn load(entries: &Entries) -> anyhow::Result<Self> {
+    pub fn load(entries: &Entries, max_sources: u64) -> anyhow::Result<Self> {
         let secret = new_secret()?;
-        let mask = DEFAULT_SETS - 1;
+        let sets = max_sources.div_ceil(WAYS as u64).next_power_of_two() as u32;
+        let mask = sets - 1;
         let ebpf = EbpfLoader::new()
             .override_global(maps::SECRET, &secret, true)
             .override_global(maps::SET_MASK, &mask, true)
-            .map_max_entries(maps::SOURCES, DEFAULT_SETS)
+            .map_max_entries(maps::SOURCES, sets)
             .load(OBJECT)
-            .map_err(explain)?;
+            .map_err(|error| explain(error, sets))?;
         let mut inbound = Self { ebpf };
         inbound.fill(entries)?;
-        inbound
-            .program()
-            .load()
-            .context("the kernel refused the program")?;
+        inbound.program().load().context("the kernel refused the program")?;
         Ok(inbound)
     }
 
@@ -58,9 +57,7 @@ impl Inbound {
 
     /// A map by one of the names in [`maps`].
     pub fn map(&self, name: &str) -> &Map {
-        self.ebpf
-            .map(name)
-            .unwrap_or_else(|| unreachable!("the object is built with map {name}"))
+        self.ebpf.map(name).unwrap_or_else(|| unreachable!("the object is built with map {name}"))
     }
 
     fn fill(&mut self, entries: &Entries) -> anyhow::Result<()> {
@@ -76,9 +73,7 @@ impl Inbound {
     }
 
     fn map_mut(&mut self, name: &str) -> &mut Map {
-        self.ebpf
-            .map_mut(name)
-            .unwrap_or_else(|| unreachable!("the object is built with map {name}"))
+        self.ebpf.map_mut(name).unwrap_or_else(|| unreachable!("the object is built with map {name}"))
     }
 }
 
@@ -91,14 +86,14 @@ fn new_secret() -> anyhow::Result<Secret> {
 }
 
 /// A map that the kernel has no memory for is the one error of loading that has a cure.
-fn explain(error: EbpfError) -> anyhow::Error {
+fn explain(error: EbpfError, sets: u32) -> anyhow::Error {
     match &error {
         EbpfError::MapError(MapError::CreateError { name, io_error })
             if io_error.kind() == std::io::ErrorKind::OutOfMemory =>
         {
             Failure::new(
-                format!("no memory for map {name}"),
-                "free some, or raise the memory limit of the cgroup that limiterctl runs in (MemoryMax= of its unit)",
+                format!("no memory for map {name} ({} MiB for the sources)", (sets as usize * size_of::<Set>()) >> 20),
+                "ask for fewer with --max-sources, free memory, or raise the limit of the cgroup that this runs in",
             )
             .into()
         }

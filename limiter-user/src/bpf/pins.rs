@@ -27,10 +27,7 @@ impl Pins {
     /// Where they are. Nothing needs to be there.
     pub fn locate() -> Self {
         let version = Path::new(ROOT).join(VERSION);
-        Self {
-            maps: version.join("maps"),
-            links: version.join("links"),
-        }
+        Self { maps: version.join("maps"), links: version.join("links") }
     }
 
     /// Makes the directories, for root only.
@@ -63,8 +60,7 @@ impl Pins {
         for (name, map) in maps {
             // The file system allows no dot in a name, and read-only data is no table of ours.
             if !name.starts_with('.') {
-                map.pin(self.maps.join(name))
-                    .with_context(|| format!("cannot pin map {name}"))?;
+                map.pin(self.maps.join(name)).with_context(|| format!("cannot pin map {name}"))?;
             }
         }
         Ok(())
@@ -107,11 +103,7 @@ impl Pins {
             // Unlinked alone, it would go some time later, by the kernel's work queue.
             let pinned =
                 PinnedLink::from_pin(&link).with_context(|| format!("cannot open {}", link.display()))?;
-            drop(
-                pinned
-                    .unpin()
-                    .with_context(|| format!("cannot remove {}", link.display()))?,
-            );
+            drop(pinned.unpin().with_context(|| format!("cannot remove {}", link.display()))?);
             removed += 1;
         }
         for map in files(&self.maps)? {

@@ -16,7 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 ///
 /// A cell's 48 bits of time wrap after 78 hours and no limit looks further ahead than 24
 /// (`limiter_common::gcra::MAX_HORIZON`): emptied within the rest, a cell never meets its own past.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// All cells of all sources.
 pub struct SourceTable {
@@ -43,13 +43,7 @@ impl SourceTable {
 
     /// How many cells there are, and how many hold a source.
     pub fn fill(&self) -> (usize, usize) {
-        (
-            self.cells().len(),
-            self.cells()
-                .iter()
-                .filter(|cell| cell.load(Ordering::Relaxed) != 0)
-                .count(),
-        )
+        (self.cells().len(), self.cells().iter().filter(|cell| cell.load(Ordering::Relaxed) != 0).count())
     }
 
     /// Empties the cells of sources that have long been idle; says how many.
@@ -62,24 +56,23 @@ impl SourceTable {
                 let value = cell.load(Ordering::Relaxed);
                 // A source that comes back meanwhile has changed its cell, and keeps it.
                 is_idle_for(value, now, age)
-                    && cell
-                        .compare_exchange(value, 0, Ordering::SeqCst, Ordering::Relaxed)
-                        .is_ok()
+                    && cell.compare_exchange(value, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
             })
             .count()
     }
 
     fn cells(&self) -> &[AtomicU64] {
         let cells = self.memory.len() / size_of::<Set>() * WAYS;
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping starts on a page")]
+        let first = self.memory.as_ptr().cast::<AtomicU64>();
         // SAFETY: the mapping starts on a page, is this long, lives as long as `self`, and everybody who writes it,
         // the kernel's programs included, does so by whole words or compare-and-swap.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast::<AtomicU64>(), cells) }
+        unsafe { std::slice::from_raw_parts(first, cells) }
     }
 }
 
 /// The clock that the programs read (`bpf_ktime_get_ns`), in nanoseconds.
 fn now() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
-        time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
-    })
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }

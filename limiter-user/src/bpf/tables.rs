@@ -88,12 +88,7 @@ impl<T: Borrow<MapData>> Tables<T> {
     /// As the kernel says.
     pub fn skipped(&self) -> anyhow::Result<SkipTotals> {
         let mut sum = SkipTotals::default();
-        for cpu in self
-            .skipped
-            .get(&0, 0)
-            .context("cannot read the counters of unjudged packets")?
-            .iter()
-        {
+        for cpu in self.skipped.get(&0, 0).context("cannot read the counters of unjudged packets")?.iter() {
             for skip in Skip::ALL {
                 sum.0[skip as usize] += cpu.0[skip as usize];
             }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use limiter_common::maps::DEFAULT_SOURCES;
 use limiter_common::rule::Action;
 
 use crate::bpf::Mode;
@@ -21,14 +22,12 @@ const RULE: &str = "command-line";
 /// Each source address may open new connections at the given rate. What is over it gets a TCP reset, at once and
 /// before the kernel allocates anything. Everything that is not a SYN to one of the ports passes untouched.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: like iptables -p tcp --syn -m multiport --dports 80,443 -m hashlimit \
+#[command(after_help = "Example: like iptables -p tcp --syn -m multiport --dports 80,443 -m hashlimit \
 --hashlimit-above 900/min --hashlimit-burst 60 --hashlimit-mode srcip -j REJECT --reject-with tcp-reset:
 
   sudo limiterctl attach --interface eth0 --port 80,443 --rate '900/min burst 60'
 
-It shows its counters while it runs. SIGINT (Ctrl-C) and SIGTERM detach."
-)]
+It shows its counters while it runs. SIGINT (Ctrl-C) and SIGTERM detach.")]
 pub struct Arguments {
     /// Network interfaces, separated by commas or each with a flag of its own
     #[arg(short, long, value_name = "NAME", required = true, value_delimiter = ',')]
@@ -62,6 +61,10 @@ pub struct Arguments {
     #[arg(long)]
     monitor: bool,
 
+    /// How many sources are told apart at a time; 8 bytes of kernel memory for each
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_SOURCES, value_parser = clap::value_parser!(u64).range(8..=1 << 34))]
+    max_sources: u64,
+
     /// Where the program runs: in the driver, in the kernel's stack, or the best there is
     #[arg(long, value_enum, default_value_t)]
     xdp_mode: Mode,
@@ -87,10 +90,7 @@ impl Arguments {
             name: RULE.into(),
             ports: flag("--port", self.port.join(",").parse())?,
             rate: self.rate.map(|rate| flag("--rate", rate.parse())).transpose()?,
-            total_rate: self
-                .total_rate
-                .map(|rate| flag("--total-rate", rate.parse()))
-                .transpose()?,
+            total_rate: self.total_rate.map(|rate| flag("--total-rate", rate.parse())).transpose()?,
             backoff: match &self.backoff {
                 Some(backoff) => flag("--backoff", duration::parse(backoff))?,
                 None => Duration::ZERO,
@@ -105,6 +105,7 @@ impl Arguments {
         Ok(Order {
             interfaces: self.interface,
             policy: Policy { rules: vec![rule] },
+            max_sources: self.max_sources,
             mode: self.xdp_mode,
         })
     }

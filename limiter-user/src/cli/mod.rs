@@ -12,12 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// Limits who may open how many connections to a service, in XDP.
 #[derive(Debug, Parser)]
-#[command(
-    name = "limiterctl",
-    version,
-    max_term_width = 100,
-    arg_required_else_help = true
-)]
+#[command(name = "limiterctl", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -50,14 +45,11 @@ const NO: u8 = 1;
 /// What `main` reports, with exit code 2.
 pub fn run() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(async {
-            match arguments.verb {
-                Verb::Attach(arguments) => attach::run(arguments).await,
-                Verb::Detach(arguments) => detach::run(&arguments).await,
-                Verb::Status(arguments) => status::run(&arguments).await,
-            }
-        })
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        match arguments.verb {
+            Verb::Attach(arguments) => attach::run(arguments).await,
+            Verb::Detach(arguments) => detach::run(&arguments).await,
+            Verb::Status(arguments) => status::run(&arguments).await,
+        }
+    })
 }

@@ -29,9 +29,5 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Output::Table if status.mode == Mode::Off => eprintln!("limiterctl: nothing is attached"),
         Output::Table => writeln!(stdout, "{}", status.table())?,
     }
-    Ok(if status.mode == Mode::Off {
-        ExitCode::from(NO)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if status.mode == Mode::Off { ExitCode::from(NO) } else { ExitCode::SUCCESS })
 }

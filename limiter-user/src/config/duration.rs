@@ -11,10 +11,7 @@ use crate::failure::Failure;
 /// With what `humantime` makes of it, which names the place.
 pub fn parse(text: &str) -> Result<Duration, Failure> {
     humantime::parse_duration(text).map_err(|error| {
-        Failure::new(
-            format!("'{text}': {error}"),
-            "write a duration as '60s', '15min' or '1h 30m'",
-        )
+        Failure::new(format!("'{text}': {error}"), "write a duration as '60s', '15min' or '1h 30m'")
     })
 }
 

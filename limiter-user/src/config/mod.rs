@@ -11,9 +11,7 @@ use crate::failure::Failure;
 ///
 /// `part` must be a slice of `text`: its position is told, counted from 1 in characters.
 fn unreadable(text: &str, part: &str, what: &str, cure: &str) -> Failure {
-    let bytes = (part.as_ptr() as usize)
-        .saturating_sub(text.as_ptr() as usize)
-        .min(text.len());
+    let bytes = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize).min(text.len());
     let column = text[..bytes].chars().count() + 1;
     Failure::new(format!("'{text}': '{part}' at character {column} {what}"), cure)
 }

@@ -38,16 +38,10 @@ impl FromStr for Ports {
         let mut seen: Vec<(RangeInclusive<u16>, &str)> = Vec::new();
         for part in text.split(',').map(str::trim) {
             let range = range(text, part)?;
-            if let Some((_, earlier)) = seen
-                .iter()
-                .find(|(other, _)| range.start() <= other.end() && other.start() <= range.end())
+            if let Some((_, earlier)) =
+                seen.iter().find(|(other, _)| range.start() <= other.end() && other.start() <= range.end())
             {
-                return Err(unreadable(
-                    text,
-                    part,
-                    &format!("names a port of '{earlier}' again"),
-                    CURE,
-                ));
+                return Err(unreadable(text, part, &format!("names a port of '{earlier}' again"), CURE));
             }
             seen.push((range, part));
         }
@@ -64,22 +58,19 @@ impl fmt::Display for Ports {
 }
 
 fn range(text: &str, part: &str) -> Result<RangeInclusive<u16>, Failure> {
-    let port = |word: &str| -> Result<u16, Failure> {
+    let read = |word: &str| -> Result<u16, Failure> {
         let word = word.trim();
         word.parse().ok().filter(|&port| port > 0).ok_or_else(|| {
             // Points at the end of the list where there is no word to point at.
-            let place = if word.is_empty() {
-                part
-            } else {
-                &part[part.find(word).unwrap_or(0)..][..word.len()]
-            };
+            let place =
+                if word.is_empty() { part } else { &part[part.find(word).unwrap_or(0)..][..word.len()] };
             unreadable(text, place, "is not a port", CURE)
         })
     };
     match part.split_once('-') {
-        None => port(part).map(|port| port..=port),
+        None => read(part).map(|port| port..=port),
         Some((first, last)) => {
-            let range = port(first)?..=port(last)?;
+            let range = read(first)?..=read(last)?;
             if range.is_empty() {
                 return Err(unreadable(text, part, "ends before it begins", CURE));
             }
@@ -114,14 +105,8 @@ mod tests {
             ("65536", "'65536': '65536' at character 1 is not a port"),
             ("80-x", "'80-x': 'x' at character 4 is not a port"),
             ("90-80", "'90-80': '90-80' at character 1 ends before it begins"),
-            (
-                "80,443,80",
-                "'80,443,80': '80' at character 8 names a port of '80' again",
-            ),
-            (
-                "8000-8100,8050",
-                "'8000-8100,8050': '8050' at character 11 names a port of '8000-8100' again",
-            ),
+            ("80,443,80", "'80,443,80': '80' at character 8 names a port of '80' again"),
+            ("8000-8100,8050", "'8000-8100,8050': '8050' at character 11 names a port of '8000-8100' again"),
         ] {
             assert_eq!(text.parse::<Ports>().unwrap_err().cause, cause);
         }

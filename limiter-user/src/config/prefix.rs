@@ -55,10 +55,7 @@ impl FromStr for SourcePrefix {
                 .filter(|length| (1..=most).contains(length))
                 .ok_or_else(|| unreadable(text, word, &format!("is not a length from 1 to {most}"), CURE))
         };
-        Ok(Self {
-            v4: length(v4, 32)?,
-            v6: length(v6, 128)?,
-        })
+        Ok(Self { v4: length(v4, 32)?, v6: length(v6, 128)? })
     }
 }
 
@@ -81,18 +78,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_pointed_at() {
         for (text, cause) in [
-            (
-                "32",
-                "'32': '32' at character 1 is not two lengths with a comma between",
-            ),
-            (
-                "33,64",
-                "'33,64': '33' at character 1 is not a length from 1 to 32",
-            ),
-            (
-                "32,129",
-                "'32,129': '129' at character 4 is not a length from 1 to 128",
-            ),
+            ("32", "'32': '32' at character 1 is not two lengths with a comma between"),
+            ("33,64", "'33,64': '33' at character 1 is not a length from 1 to 32"),
+            ("32,129", "'32,129': '129' at character 4 is not a length from 1 to 128"),
             ("0,64", "'0,64': '0' at character 1 is not a length from 1 to 32"),
             ("32,x", "'32,x': 'x' at character 4 is not a length from 1 to 128"),
         ] {

@@ -59,9 +59,7 @@ impl FromStr for Rate {
         let bad = |part: &str, what: &str| unreadable(text, part, what, CURE);
         let (amount, rest) = text.split_once('/').ok_or_else(|| bad(text, "has no '/'"))?;
         let mut words = rest.split_whitespace();
-        let unit_name = words
-            .next()
-            .ok_or_else(|| bad(rest, "should be a unit of time"))?;
+        let unit_name = words.next().ok_or_else(|| bad(rest, "should be a unit of time"))?;
         let count = number(amount.trim()).ok_or_else(|| bad(amount.trim(), "is not a number above 0"))?;
         let unit = UNITS
             .iter()
@@ -128,26 +126,11 @@ mod tests {
             ("0/min", "'0/min': '0' at character 1 is not a number above 0"),
             ("-1/min", "'-1/min': '-1' at character 1 is not a number above 0"),
             ("9/", "'9/': '' at character 3 should be a unit of time"),
-            (
-                "9/fortnight",
-                "'9/fortnight': 'fortnight' at character 3 is not a unit of time",
-            ),
-            (
-                "9/s brust 3",
-                "'9/s brust 3': 'brust' at character 5 is not 'burst'",
-            ),
-            (
-                "9/s burst",
-                "'9/s burst': '' at character 10 should be the size of the burst",
-            ),
-            (
-                "9/s burst 0",
-                "'9/s burst 0': '0' at character 11 is not a number above 0",
-            ),
-            (
-                "9/s burst 3 per day",
-                "'9/s burst 3 per day': 'per' at character 13 is more than a rate",
-            ),
+            ("9/fortnight", "'9/fortnight': 'fortnight' at character 3 is not a unit of time"),
+            ("9/s brust 3", "'9/s brust 3': 'brust' at character 5 is not 'burst'"),
+            ("9/s burst", "'9/s burst': '' at character 10 should be the size of the burst"),
+            ("9/s burst 0", "'9/s burst 0': '0' at character 11 is not a number above 0"),
+            ("9/s burst 3 per day", "'9/s burst 3 per day': 'per' at character 13 is more than a rate"),
             ("é/s", "'é/s': 'é' at character 1 is not a number above 0"),
         ] {
             assert_eq!(text.parse::<Rate>().unwrap_err().cause, cause);
@@ -159,10 +142,7 @@ mod tests {
         let limit = |text: &str| text.parse::<Rate>().unwrap().limit(0);
         assert!(limit("10000000/s burst 1").is_ok());
         assert!(limit("1/day burst 1").is_ok());
-        assert_eq!(
-            limit("10000001/s").unwrap_err().cause,
-            "'10000001/second burst 10000001' is too fast"
-        );
+        assert_eq!(limit("10000001/s").unwrap_err().cause, "'10000001/second burst 10000001' is too fast");
         assert_eq!(
             limit("1/hour burst 25").unwrap_err().cause,
             "'1/hour burst 25' takes too long to recover"

@@ -16,11 +16,7 @@ struct Tool {
 }
 
 const fn tool(command: &'static str, package: &'static str, purpose: Purpose) -> Tool {
-    Tool {
-        command,
-        package,
-        purpose,
-    }
+    Tool { command, package, purpose }
 }
 
 const TOOLS: &[Tool] = &[
@@ -85,9 +81,7 @@ impl<'sh> Apt<'sh> {
     pub fn offers(&mut self, package: &str, wanted: &[&str]) -> Result<bool> {
         self.refresh(wanted)?;
         let sh = self.sh;
-        let policy = cmd!(sh, "env LC_ALL=C apt-cache policy {package}")
-            .quiet()
-            .read()?;
+        let policy = cmd!(sh, "env LC_ALL=C apt-cache policy {package}").quiet().read()?;
         Ok(has_candidate(&policy))
     }
 
@@ -104,10 +98,7 @@ impl<'sh> Apt<'sh> {
             );
         }
         let update = as_root(self.sh, "apt-get").arg("update").arg("-qq");
-        step(
-            "renewing apt's package lists, because packages are missing",
-            &update,
-        )?;
+        step("renewing apt's package lists, because packages are missing", &update)?;
         self.is_fresh = true;
         Ok(())
     }
@@ -158,22 +149,15 @@ mod tests {
             missing_packages(Purpose::Demo, |command| command == "ip"),
             ["iproute2", "util-linux", "ethtool", "curl", "python3"]
         );
-        assert_eq!(
-            missing_packages(Purpose::Test, |command| command != "codespell"),
-            ["codespell"]
-        );
+        assert_eq!(missing_packages(Purpose::Test, |command| command != "codespell"), ["codespell"]);
         let all = missing_packages(Purpose::Test, |_| false);
         assert_eq!(all.iter().filter(|&&package| package == "iproute2").count(), 1);
     }
 
     #[test]
     fn a_package_without_a_candidate_is_not_on_offer() {
-        assert!(has_candidate(
-            "llvm-22-dev:\n  Installed: (none)\n  Candidate: 1:22.1.8-1~deb12u1\n"
-        ));
-        assert!(!has_candidate(
-            "llvm-22-dev:\n  Installed: (none)\n  Candidate: (none)\n"
-        ));
+        assert!(has_candidate("llvm-22-dev:\n  Installed: (none)\n  Candidate: 1:22.1.8-1~deb12u1\n"));
+        assert!(!has_candidate("llvm-22-dev:\n  Installed: (none)\n  Candidate: (none)\n"));
         assert!(!has_candidate(""));
     }
 }

@@ -16,10 +16,7 @@ pub fn ensure(sh: &Shell) -> Result<()> {
         return Ok(());
     }
     let mount = as_root(sh, "mount").args(["-t", "bpf", "bpf", BPFFS]);
-    step(
-        &format!("mounting the BPF file system on {BPFFS}, where maps are pinned"),
-        &mount,
-    )
+    step(&format!("mounting the BPF file system on {BPFFS}, where maps are pinned"), &mount)
 }
 
 /// Whether a mount table, in the format of `/proc/mounts`, has it.
@@ -36,9 +33,7 @@ mod tests {
 
     #[test]
     fn only_a_bpf_file_system_in_its_place_counts() {
-        assert!(is_mounted(
-            "proc /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw,relatime 0 0\n"
-        ));
+        assert!(is_mounted("proc /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw,relatime 0 0\n"));
         assert!(is_mounted("none /sys/fs/bpf bpf rw 0 0\n"));
         assert!(!is_mounted("tmpfs /sys/fs/bpf tmpfs rw 0 0\n"));
         assert!(!is_mounted("bpf /mnt/bpf bpf rw 0 0\n"));

@@ -26,10 +26,7 @@ pub fn ensure(sh: &Shell, apt: &mut Apt, rustc: &Rustc) -> Result<()> {
             install(sh, rustc.llvm)
         )
     })?;
-    step(
-        "building bpf-linker, which links the kernel's side (about a minute)",
-        &install(sh, llvm),
-    )
+    step("building bpf-linker, which links the kernel's side (about a minute)", &install(sh, llvm))
 }
 
 /// The command that builds it; `env` in front makes its echo complete.
@@ -61,12 +58,7 @@ fn is_good(sh: &Shell, rustc: &Rustc) -> bool {
         return false;
     }
     // A linker without a shared LLVM is a published one, which carries the newest.
-    let libraries = cmd!(sh, "ldd {path}")
-        .quiet()
-        .ignore_stderr()
-        .ignore_status()
-        .read()
-        .unwrap_or_default();
+    let libraries = cmd!(sh, "ldd {path}").quiet().ignore_stderr().ignore_status().read().unwrap_or_default();
     shared_llvm(&libraries).is_none_or(|llvm| llvm >= rustc.llvm)
 }
 
@@ -93,23 +85,13 @@ fn ensure_llvm(apt: &mut Apt, rustc: &Rustc) -> Result<u32> {
 }
 
 fn packages(llvm: u32) -> [String; 4] {
-    [
-        format!("llvm-{llvm}-dev"),
-        format!("libpolly-{llvm}-dev"),
-        "zlib1g-dev".into(),
-        "libzstd-dev".into(),
-    ]
+    [format!("llvm-{llvm}-dev"), format!("libpolly-{llvm}-dev"), "zlib1g-dev".into(), "libzstd-dev".into()]
 }
 
 /// The major version of the shared LLVM in the output of ldd: `libLLVM.so.22.1` or `libLLVM-22.so.1`.
 fn shared_llvm(libraries: &str) -> Option<u32> {
-    let name = libraries
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("libLLVM"))?;
-    name.split(|letter: char| !letter.is_ascii_digit())
-        .find(|digits| !digits.is_empty())?
-        .parse()
-        .ok()
+    let name = libraries.split_whitespace().find_map(|word| word.strip_prefix("libLLVM"))?;
+    name.split(|letter: char| !letter.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
 }
 
 #[cfg(test)]

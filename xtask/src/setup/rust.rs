@@ -21,12 +21,9 @@ impl Rustc {
     pub fn ask(sh: &Shell) -> Result<Self> {
         let rustc = rustc();
         let about = cmd!(sh, "{rustc} -vV").quiet().read()?;
-        let llvm = field(&about, "LLVM version")
-            .and_then(major)
-            .context("`rustc -vV` names no LLVM version")?;
-        let host = field(&about, "host")
-            .context("`rustc -vV` names no host")?
-            .to_owned();
+        let llvm =
+            field(&about, "LLVM version").and_then(major).context("`rustc -vV` names no LLVM version")?;
+        let host = field(&about, "host").context("`rustc -vV` names no host")?.to_owned();
         let sysroot = cmd!(sh, "{rustc} --print sysroot").quiet().read()?.into();
         Ok(Self { llvm, host, sysroot })
     }
@@ -37,23 +34,13 @@ pub fn ensure_sources(sh: &Shell, rustc: &Rustc) -> Result<()> {
     if rustc.sysroot.join("lib/rustlib/src/rust/library/core").exists() {
         return Ok(());
     }
-    add_components(
-        sh,
-        "adding rust-src, from which `core` is built for the BPF target",
-        &["rust-src"],
-    )
+    add_components(sh, "adding rust-src, from which `core` is built for the BPF target", &["rust-src"])
 }
 
 /// Formatter and linter, which rustup's minimal profile leaves out.
 pub fn ensure_components(sh: &Shell) -> Result<()> {
     let cargo = cargo();
-    let is_there = |verb: &str| {
-        cmd!(sh, "{cargo} {verb} --version")
-            .quiet()
-            .ignore_stderr()
-            .read()
-            .is_ok()
-    };
+    let is_there = |verb: &str| cmd!(sh, "{cargo} {verb} --version").quiet().ignore_stderr().read().is_ok();
     let missing: Vec<&str> = [("fmt", "rustfmt"), ("clippy", "clippy")]
         .into_iter()
         .filter(|(verb, _)| !is_there(verb))
@@ -62,19 +49,12 @@ pub fn ensure_components(sh: &Shell) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    add_components(
-        sh,
-        &format!("adding {} for the tests", missing.join(" and ")),
-        &missing,
-    )
+    add_components(sh, &format!("adding {} for the tests", missing.join(" and ")), &missing)
 }
 
 fn add_components(sh: &Shell, what: &str, components: &[&str]) -> Result<()> {
     if find_command(sh, "rustup").is_none() {
-        bail!(
-            "rustup is not installed, and missing is: {}\n{DEBIAN_TOOLCHAIN}",
-            components.join(", ")
-        );
+        bail!("rustup is not installed, and missing is: {}\n{DEBIAN_TOOLCHAIN}", components.join(", "));
     }
     step(what, &cmd!(sh, "rustup component add {components...}")).context(DEBIAN_TOOLCHAIN)
 }
@@ -88,9 +68,7 @@ and then `RUSTC=/usr/bin/rustc /usr/bin/cargo` wherever the documentation says `
 
 /// A field in the output of `rustc -vV`.
 fn field<'a>(about: &'a str, name: &str) -> Option<&'a str> {
-    about
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    about.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 fn major(version: &str) -> Option<u32> {
@@ -113,12 +91,7 @@ mod tests {
 
     #[test]
     fn the_major_version_comes_first() {
-        for (version, expected) in [
-            ("22.1.2", Some(22)),
-            ("23", Some(23)),
-            ("unknown", None),
-            ("", None),
-        ] {
+        for (version, expected) in [("22.1.2", Some(22)), ("23", Some(23)), ("unknown", None), ("", None)] {
             assert_eq!(major(version), expected, "{version}");
         }
     }

@@ -11,20 +11,13 @@ const CARGO_DENY: &str = "0.20.2";
 /// cargo-deny checks licences, bans, sources and advisories.
 pub fn ensure_cargo_deny(sh: &Shell) -> Result<()> {
     let cargo = cargo();
-    let answer = cmd!(sh, "{cargo} deny --version")
-        .quiet()
-        .ignore_stderr()
-        .ignore_status()
-        .read()?;
+    let answer = cmd!(sh, "{cargo} deny --version").quiet().ignore_stderr().ignore_status().read()?;
     if is_at_least(&answer, CARGO_DENY) {
         return Ok(());
     }
     step(
         "building cargo-deny, which checks the dependencies (about three minutes)",
-        &cmd!(
-            sh,
-            "{cargo} install cargo-deny --version {CARGO_DENY} --locked --force"
-        ),
+        &cmd!(sh, "{cargo} install cargo-deny --version {CARGO_DENY} --locked --force"),
     )
 }
 
@@ -37,11 +30,7 @@ pub fn is_at_least(answer: &str, wanted: &str) -> bool {
 fn version(answer: &str) -> Option<(u32, u32, u32)> {
     answer.split_whitespace().find_map(|word| {
         let mut numbers = word.split(['.', '-']).map(str::parse);
-        Some((
-            numbers.next()?.ok()?,
-            numbers.next()?.ok()?,
-            numbers.next()?.ok()?,
-        ))
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?))
     })
 }
 

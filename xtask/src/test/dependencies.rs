@@ -9,11 +9,7 @@ use crate::shell::cargo;
 pub fn check(sh: &Shell) -> Result<()> {
     let cargo = cargo();
     // This one downloads what is missing of the crates, so that the offline check below has them.
-    cmd!(
-        sh,
-        "{cargo} deny check --hide-inclusion-graph licenses bans sources"
-    )
-    .run()?;
+    cmd!(sh, "{cargo} deny check --hide-inclusion-graph licenses bans sources").run()?;
 
     match fetch_advisories(sh, &cargo)? {
         Fetch::Done => Ok(cmd!(sh, "{cargo} deny --offline check advisories").run()?),
@@ -32,9 +28,8 @@ enum Fetch {
 /// The fetch is a command of its own, because the check's exit code is the same for an unreachable database and for an
 /// advisory.
 fn fetch_advisories(sh: &Shell, cargo: &str) -> Result<Fetch> {
-    let fetch = cmd!(sh, "env GIT_TERMINAL_PROMPT=0 timeout 60 {cargo} deny fetch db")
-        .ignore_status()
-        .output()?;
+    let fetch =
+        cmd!(sh, "env GIT_TERMINAL_PROMPT=0 timeout 60 {cargo} deny fetch db").ignore_status().output()?;
     Ok(match fetch.status.code() {
         Some(0) => Fetch::Done,
         // timeout(1)
@@ -47,9 +42,7 @@ fn fetch_advisories(sh: &Shell, cargo: &str) -> Result<Fetch> {
 fn reason(stderr: &str) -> String {
     let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let last = lines.next_back().unwrap_or("cargo-deny did not say why");
-    let git = stderr
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("fatal: "));
+    let git = stderr.lines().find_map(|line| line.trim().strip_prefix("fatal: "));
     git.unwrap_or(last).to_owned()
 }
 
@@ -61,10 +54,7 @@ mod tests {
     fn the_reason_is_one_line() {
         let git = "[ERROR] failed to fetch database: failed to clone\nCloning into 'x'...\n\
                    fatal: unable to access 'https://x/': Could not resolve host: x\n\n";
-        assert_eq!(
-            reason(git),
-            "unable to access 'https://x/': Could not resolve host: x"
-        );
+        assert_eq!(reason(git), "unable to access 'https://x/': Could not resolve host: x");
         assert_eq!(reason("[ERROR] disk full\n"), "[ERROR] disk full");
         assert_eq!(reason(""), "cargo-deny did not say why");
     }

@@ -14,9 +14,7 @@ pub fn format(sh: &Shell) -> Result<()> {
 
 /// Only known misspellings are found, so a new word needs no entry anywhere.
 pub fn spelling(sh: &Shell) -> Result<()> {
-    let tracked = cmd!(sh, "git ls-files --cached --others --exclude-standard")
-        .quiet()
-        .read()?;
+    let tracked = cmd!(sh, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     let files: Vec<&str> = tracked
         .lines()
         .filter(|file| *file != "Cargo.lock" && !file.starts_with("LICENSE"))
@@ -24,10 +22,7 @@ pub fn spelling(sh: &Shell) -> Result<()> {
         .collect();
     // Neither echoed nor in the error: the list of files is long.
     let check = cmd!(sh, "codespell --ignore-words-list {NOT_MISSPELT}").args(&files);
-    eprintln!(
-        "$ codespell --ignore-words-list {NOT_MISSPELT} ({} files)",
-        files.len()
-    );
+    eprintln!("$ codespell --ignore-words-list {NOT_MISSPELT} ({} files)", files.len());
     check
         .quiet()
         .run()
@@ -39,11 +34,7 @@ const NOT_MISSPELT: &str = "crate";
 
 pub fn clippy(sh: &Shell) -> Result<()> {
     let cargo = cargo();
-    Ok(cmd!(
-        sh,
-        "{cargo} clippy --workspace --exclude limiter-ebpf --all-targets -- -D warnings"
-    )
-    .run()?)
+    Ok(cmd!(sh, "{cargo} clippy --workspace --exclude limiter-ebpf --all-targets -- -D warnings").run()?)
 }
 
 /// The target directory is one of its own: the same crates, linted with other flags, would push each other out.
@@ -60,9 +51,6 @@ pub fn clippy_ebpf(sh: &Shell) -> Result<()> {
 
 pub fn doc(sh: &Shell) -> Result<()> {
     let cargo = cargo();
-    Ok(cmd!(
-        sh,
-        "env RUSTDOCFLAGS=-Dwarnings {cargo} doc --no-deps --workspace --exclude limiter-ebpf"
-    )
-    .run()?)
+    Ok(cmd!(sh, "env RUSTDOCFLAGS=-Dwarnings {cargo} doc --no-deps --workspace --exclude limiter-ebpf")
+        .run()?)
 }

@@ -32,10 +32,7 @@ pub fn integration(sh: &Shell) -> Result<()> {
 
 /// The variable that tells cargo how to start programs of this machine's target.
 fn runner_variable(host: &str) -> String {
-    format!(
-        "CARGO_TARGET_{}_RUNNER",
-        host.to_uppercase().replace(['-', '.'], "_")
-    )
+    format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace(['-', '.'], "_"))
 }
 
 #[cfg(test)]
