@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::MapData;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use limiter_common::maps;
 use limiter_common::verdict::{Reason, Skip};
 use serde::Serialize;
@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::bpf::{Pins, RuleTotals, SourceTable, Tables};
 use crate::interface;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
+
+/// How wide a table is where there is no terminal to ask.
+const WIDTH: u16 = 80;
 
 /// Everything `limiterctl status` knows; this is its JSON.
 #[derive(Debug, Serialize)]
@@ -161,6 +164,13 @@ impl Status {
                 rule.rule.name, rule.evictions
             ));
         }
+        for rule in &self.rules {
+            let contention = rule.refused[Reason::Contention.as_str()];
+            if contention > 0 {
+                lines
+                    .push(format!("{}: {contention} refused because other CPUs were faster", rule.rule.name));
+            }
+        }
         for (skip, count) in self.skipped.iter().filter(|(_, count)| **count > 0) {
             lines.push(format!("not judged, {skip}: {count}"));
         }
@@ -169,8 +179,11 @@ impl Status {
 
     fn rules_table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        let reasons = Reason::ALL.map(Reason::as_str);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        if !table.is_tty() {
+            table.set_width(WIDTH);
+        }
+        let reasons = [Reason::Rate, Reason::Backoff, Reason::Total].map(Reason::as_str);
         table.set_header(["rule", "ports", "passed"].into_iter().chain(reasons).chain(["sources"]));
         for rule in &self.rules {
             let mut row = vec![rule.rule.name.clone(), rule.rule.ports.join(","), rule.passed.to_string()];

@@ -104,7 +104,7 @@ impl Machine {
     /// The XDP program on an interface, in ip's words; empty where there is none.
     pub fn xdp(&self, interface: &str) -> String {
         let link = self.host.ip(&format!("-details link show {interface}"));
-        link.lines().filter(|line| line.contains("prog/xdp") || line.contains("xdp ")).collect()
+        link.lines().filter(|line| line.contains("xdp")).collect()
     }
 }
 
@@ -158,6 +158,12 @@ impl Daemon {
     #[track_caller]
     pub fn signal(mut self, signal: Signal) -> (ExitStatus, String) {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
+        self.end()
+    }
+
+    /// Waits for its end, which something else brings about.
+    #[track_caller]
+    pub fn wait(mut self) -> (ExitStatus, String) {
         self.end()
     }
 
