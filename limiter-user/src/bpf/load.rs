@@ -12,7 +12,8 @@ use limiter_common::sources::{Set, WAYS};
 use crate::failure::Failure;
 use crate::policy::Entries;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LIMITER_OBJECT"));
+/// The BPF object, an ELF file.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LIMITER_OBJECT"));
 const PROGRAM: &str = "inbound";
 
 /// The inbound program and its maps, loaded and not yet attached.

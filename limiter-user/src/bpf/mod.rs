@@ -7,7 +7,7 @@ mod sources;
 mod tables;
 
 pub use attach::{Attached, Mode, XdpMode, attach, other_program};
-pub use load::Inbound;
+pub use load::{Inbound, OBJECT};
 pub use pins::Pins;
 pub use sources::SourceTable;
 pub use tables::{RuleTotals, SkipTotals, Tables};

@@ -1,0 +1,169 @@
+//! The object and the program in it, as the kernel takes them.
+
+use std::time::Duration;
+
+use limiter_common::packet::parse;
+use limiter_common::rule::Action;
+use limiter_tests::packet::{Extension, Frame};
+use limiter_tests::program::{Counted, PASSES, Program, XdpVerdict};
+use limiter_user::bpf::{OBJECT, Tables};
+use limiter_user::config::prefix::SourcePrefix;
+use limiter_user::policy::{InboundRule, Policy};
+use object::{Object as _, ObjectSection as _, SectionKind};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, TestRunner};
+
+/// One instruction: opcode, registers, offset, immediate (Linux, Documentation/bpf/standardization/instruction-set.rst).
+fn instructions() -> Vec<(u8, i32)> {
+    let file = object::File::parse(OBJECT).expect("an ELF file");
+    let code = file.sections().filter(|section| section.kind() == SectionKind::Text);
+    let mut instructions = Vec::new();
+    for section in code {
+        let data = section.data().expect("a section has its bytes");
+        let mut words = data.chunks_exact(8);
+        while let Some(word) = words.next() {
+            let immediate = i32::from_le_bytes([word[4], word[5], word[6], word[7]]);
+            instructions.push((word[0], immediate));
+            if word[0] == 0x18 {
+                words.next(); // a 64-bit immediate takes two
+            }
+        }
+    }
+    instructions
+}
+
+/// The compiler miscompiles relaxed additions whose result is used, without a word; so the object has none.
+#[test]
+fn every_atomic_instruction_is_a_compare_and_swap_of_64_bits() {
+    const ATOMIC_32: u8 = 0xc3;
+    const ATOMIC_64: u8 = 0xdb;
+    const COMPARE_AND_SWAP: i32 = 0xf1;
+    let atomics: Vec<_> =
+        instructions().into_iter().filter(|(opcode, _)| matches!(*opcode, ATOMIC_32 | ATOMIC_64)).collect();
+    assert!(atomics.len() >= 2, "the source's state and the total's: {atomics:x?}");
+    assert!(atomics.iter().all(|atomic| *atomic == (ATOMIC_64, COMPARE_AND_SWAP)), "{atomics:x?}");
+}
+
+#[test]
+fn the_verifier_is_done_within_a_tenth_of_its_budget() {
+    let mut program = Program::load();
+    let info = program.inbound().program().info().expect("the kernel tells");
+    let verified = info.verified_instruction_count().expect("kernels since 5.16 count");
+    println!("{verified} instructions verified, {} bytes of machine code", info.size_jitted());
+    assert!(verified <= 100_000, "{verified} instructions");
+}
+
+#[test]
+fn two_hundred_and_fifty_five_rules_each_count_their_own() {
+    let rules = (1..=255u16).map(|number| InboundRule {
+        name: format!("rule {number}"),
+        ports: format!("{},{}-{}", number, 1000 + number * 100, 1000 + number * 100 + 49)
+            .parse()
+            .expect("ports"),
+        rate: Some("1/h burst 1".parse().expect("a rate")),
+        total_rate: None,
+        backoff: Duration::ZERO,
+        source_prefix: SourcePrefix::default(),
+        action: Action::Drop,
+        monitor: false,
+    });
+    let mut program = Program::with(&Policy { rules: rules.collect() });
+    let syn = |port| Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(1, port).syn().build();
+    for number in 1..=255u16 {
+        // One source, one bucket a rule: the first port's SYN passes, then all ports of that rule are closed.
+        let ports = [number, 1000 + number * 100, 1000 + number * 100 + 49];
+        let verdicts = ports.map(|port| program.run(&syn(port)).verdict);
+        assert_eq!(verdicts, [XdpVerdict::Pass, XdpVerdict::Drop, XdpVerdict::Drop], "rule {number}");
+        assert_eq!(program.run(&syn(1000 + number * 100 + 50)).verdict, XdpVerdict::Pass, "a port between");
+    }
+    let tables = Tables::of(program.inbound()).expect("the maps are there");
+    for number in 1..=255 {
+        let rule = tables.rule(number).expect("the counters can be read");
+        assert_eq!((rule.passed, rule.refused[0], rule.sources), (1, 2, 1), "rule {number}");
+    }
+}
+
+/// Prefixes are real: neighbours share a bucket, and their neighbours do not.
+#[test]
+fn a_source_is_its_prefix() {
+    let mut program = Program::with(&Policy {
+        rules: vec![InboundRule {
+            name: "prefixes".into(),
+            ports: "80".parse().expect("a port"),
+            rate: Some("1/h burst 1".parse().expect("a rate")),
+            total_rate: None,
+            backoff: Duration::ZERO,
+            source_prefix: SourcePrefix { v4: 20, v6: 61 },
+            action: Action::Drop,
+            monitor: false,
+        }],
+    });
+    let mut verdict = |frame: Frame| program.run(&frame.tcp(1, 80).syn().build()).verdict;
+    for (first, neighbour, stranger) in
+        [("10.1.16.0", "10.1.31.255", "10.1.32.0"), ("10.2.0.1", "10.2.15.1", "10.2.16.1")]
+    {
+        let mut from = |source| verdict(Frame::ipv4(source, "192.0.2.1"));
+        assert_eq!(
+            [from(first), from(neighbour), from(stranger)],
+            [XdpVerdict::Pass, XdpVerdict::Drop, XdpVerdict::Pass]
+        );
+    }
+    let mut from = |source| verdict(Frame::ipv6(source, "2001:db8::1"));
+    let verdicts =
+        [from("2001:db8:0:8::1"), from("2001:db8:0:f::1"), from("2001:db8:0:10::1"), from("2001:db8:0:7::1")];
+    assert_eq!(verdicts, [XdpVerdict::Pass, XdpVerdict::Drop, XdpVerdict::Pass, XdpVerdict::Pass]);
+}
+
+/// Good frames with bytes changed at random: the kernel and the host read them alike.
+#[test]
+fn the_kernel_and_the_host_agree_on_mutated_frames() {
+    const FRAMES: u32 = 200_000;
+    let seeds = [
+        Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, PASSES).syn().mss(1460).payload(b"hello"),
+        Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, PASSES).syn().ip_options(&[1; 8]).tag(0x8100, 7),
+        Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, PASSES).syn().fragment(0, true).pad_to(60),
+        Frame::ipv6("2001:db8::7", "2001:db8::1").tcp(40_000, PASSES).syn(),
+        Frame::ipv6("2001:db8::7", "2001:db8::1")
+            .tcp(40_000, PASSES)
+            .syn()
+            .extension(Extension::hop_by_hop())
+            .extension(Extension::fragment(0, false))
+            .extension(Extension::destination())
+            .tag(0x88a8, 1)
+            .tag(0x8100, 2),
+    ]
+    .map(|frame| frame.build());
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
+    let frames = (prop::sample::select(seeds.to_vec()), changes).prop_map(|(mut frame, changes)| {
+        for (place, value) in changes {
+            let place = place.index(frame.len());
+            frame[place] = value;
+        }
+        frame
+    });
+    let mut program = Program::load();
+    let (mut syns, mut skips) = (0, 0);
+    let mut runner = TestRunner::new(Config { cases: 1, failure_persistence: None, ..Config::default() });
+    for _ in 0..FRAMES {
+        let frame = frames.new_tree(&mut runner).expect("a frame").current();
+        let seen = program.run(&frame);
+        match parse(&frame[..]) {
+            Ok(syn) if syn.destination_port == PASSES => {
+                syns += 1;
+                assert_eq!(
+                    (seen.verdict, seen.counted),
+                    (XdpVerdict::Pass, vec![Counted::Passed]),
+                    "{frame:x?}"
+                );
+            }
+            Ok(_) => {}
+            Err(skip) => {
+                skips += 1;
+                let counted = if skip.is_counted() { vec![Counted::Skipped(skip)] } else { vec![] };
+                assert_eq!((seen.verdict, seen.counted), (XdpVerdict::Pass, counted), "{frame:x?}");
+            }
+        }
+    }
+    assert!(syns > FRAMES / 10 && skips > FRAMES / 10, "{syns} SYNs and {skips} others show little");
+}
