@@ -2,12 +2,15 @@
 //!
 //! The counters are in pinned maps, the names and words that go with them are here. Both vanish at a reboot.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -125,53 +128,45 @@ impl Lock {
     ///
     /// As the file system says.
     pub fn take() -> anyhow::Result<Result<Self, Holder>> {
-        let mut file = Self::open(true)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(Holder::read(&mut file)?)),
-            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock"),
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(DIRECTORY)
+            .with_context(|| format!("cannot make {DIRECTORY}"))?;
+        let path = Self::path();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&WHOLE_FILE)) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(Err(Holder::read(&mut file)?)),
+            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
         file.set_len(0)?;
-        file.rewind()?;
         write!(file, "{}", std::process::id())?;
         Ok(Ok(Self { _file: file }))
     }
 
-    /// Who has the lock, if anybody.
+    /// Who has the lock, if anybody. Asking does not take it, so it never stands in a daemon's way.
     ///
     /// # Errors
     ///
     /// As the file system says.
     pub fn holder() -> anyhow::Result<Option<Holder>> {
-        let Ok(mut file) = Self::open(false) else {
-            return Ok(None);
-        };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Holder::read(&mut file).map(Some),
-            Err(TryLockError::Error(error)) => Err(error).context("cannot ask for the lock"),
-        }
+        let Ok(mut file) = File::open(Self::path()) else { return Ok(None) };
+        let mut lock = WHOLE_FILE;
+        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)).context("cannot ask for the lock")?;
+        if lock.l_type == F_UNLCK as i16 { Ok(None) } else { Holder::read(&mut file).map(Some) }
     }
 
-    fn open(create: bool) -> anyhow::Result<File> {
-        if create {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(DIRECTORY)
-                .with_context(|| format!("cannot make {DIRECTORY}"))?;
-        }
-        let path = Path::new(DIRECTORY).join("lock");
-        OpenOptions::new()
-            .read(true)
-            .write(create)
-            .create(create)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))
+    fn path() -> PathBuf {
+        Path::new(DIRECTORY).join("lock")
     }
 }
+
+/// A lock for writing, from the first byte to the end, bound to the open file (Linux 3.15).
+const WHOLE_FILE: flock =
+    flock { l_type: F_WRLCK as i16, l_whence: SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
 
 impl Holder {
     fn read(file: &mut File) -> anyhow::Result<Self> {

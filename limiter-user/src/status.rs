@@ -9,6 +9,7 @@ use limiter_common::verdict::{Reason, Skip};
 use serde::Serialize;
 
 use crate::bpf::{Pins, RuleTotals, SourceTable, Tables};
+use crate::failure::Failure;
 use crate::interface;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
 
@@ -92,6 +93,11 @@ impl Status {
         let daemon_pid = Lock::holder()?.map(|holder| holder.pid);
         match State::load()? {
             Some(state) if pins.links() > 0 => Self::attached(state, &pins, daemon_pid).await,
+            None if pins.links() > 0 => Err(Failure::new(
+                "limits are attached, but what they are called is lost: /run/limiterctl/state.json is missing",
+                "remove them with: limiterctl detach; then attach anew",
+            )
+            .into()),
             _ => Ok(Self::off(daemon_pid)),
         }
     }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use aya::maps::{Array, Map};
+use limiter_common::gcra::State;
+use limiter_common::maps;
 use limiter_common::packet::parse;
 use limiter_common::rule::Action;
+use limiter_common::sources::{Set, pack};
 use limiter_tests::packet::{Extension, Frame};
 use limiter_tests::program::{Counted, PASSES, Program, XdpVerdict};
-use limiter_user::bpf::{OBJECT, Tables};
+use limiter_user::bpf::{OBJECT, SourceTable, Tables};
 use limiter_user::config::prefix::SourcePrefix;
 use limiter_user::policy::{InboundRule, Policy};
 use object::{Object as _, ObjectSection as _, SectionKind};
@@ -113,6 +117,32 @@ fn a_source_is_its_prefix() {
     let verdicts =
         [from("2001:db8:0:8::1"), from("2001:db8:0:f::1"), from("2001:db8:0:10::1"), from("2001:db8:0:7::1")];
     assert_eq!(verdicts, [XdpVerdict::Pass, XdpVerdict::Drop, XdpVerdict::Pass, XdpVerdict::Pass]);
+}
+
+/// A cell keeps 48 bits of a time: before those wrap, whoever has been idle for long is forgotten.
+#[test]
+fn the_sweep_empties_cells_that_were_idle_for_an_hour_and_no_others() {
+    const MINUTE: i64 = 60 * 1_000_000_000;
+    let mut program = Program::load();
+    let now = limiter_tests::wire::monotonic_ns();
+    let cell = |tag, minutes| pack(tag, State::from_bits(now.wrapping_add_signed(minutes * MINUTE) & !1));
+    let mut sources: Array<_, Set> = program.inbound().map_mut(maps::SOURCES).try_into().expect("an array");
+    let set = |cells: [u64; 4]| Set([cells[0], cells[1], cells[2], cells[3], 0, 0, 0, 0]);
+    sources.set(7, set([cell(1, -61), cell(2, -59), cell(3, 0), cell(4, 600)]), 0).expect("the map is ours");
+
+    let table = SourceTable::map(match program.inbound().map(maps::SOURCES) {
+        Map::Array(data) => data,
+        other => panic!("{other:?}"),
+    });
+    let table = table.expect("it can be mapped");
+    assert_eq!(table.fill(), (4096, 4));
+    assert_eq!(table.sweep(), 1);
+    assert_eq!(table.fill(), (4096, 3));
+    let sources: Array<_, Set> = program.inbound().map(maps::SOURCES).try_into().expect("an array");
+    assert_eq!(
+        sources.get(&7, 0).expect("the map is ours"),
+        set([0, cell(2, -59), cell(3, 0), cell(4, 600)])
+    );
 }
 
 /// Good frames with bytes changed at random: the kernel and the host read them alike.

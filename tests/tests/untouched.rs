@@ -48,7 +48,9 @@ fn hash(stream: &mut TcpStream) -> (u64, usize) {
             0 => return (hasher.finish(), total),
             read => {
                 // Bytes, not calls, must make the hash.
-                buffer[..read].iter().for_each(|byte| hasher.write_u8(*byte));
+                for byte in &buffer[..read] {
+                    hasher.write_u8(*byte);
+                }
                 total += read;
             }
         }
@@ -66,7 +68,9 @@ fn a_hundred_megabytes_arrive_as_they_were_sent() {
         let mut sent = DefaultHasher::new();
         for number in 0..MEGABYTES {
             let bytes = megabyte(number);
-            bytes.iter().for_each(|byte| sent.write_u8(*byte));
+            for byte in &bytes {
+                sent.write_u8(*byte);
+            }
             stream.write_all(&bytes).expect("the connection stays up");
         }
         drop(stream);

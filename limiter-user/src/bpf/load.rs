@@ -73,7 +73,8 @@ impl Inbound {
         Ok(())
     }
 
-    fn map_mut(&mut self, name: &str) -> &mut Map {
+    /// The same, to be written.
+    pub fn map_mut(&mut self, name: &str) -> &mut Map {
         self.ebpf.map_mut(name).unwrap_or_else(|| unreachable!("the object is built with map {name}"))
     }
 }
