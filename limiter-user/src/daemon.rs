@@ -132,8 +132,10 @@ impl From<&InboundRule> for RuleState {
 /// Says what is attached where, how, and what it does.
 fn announce(state: &State) {
     for interface in &state.interfaces {
-        let why = interface.why_generic.as_ref().map_or(String::new(), |why| format!(" ({why})"));
-        println!("limiterctl: attached to {}, {} XDP{why}", interface.name, interface.xdp_mode);
+        println!("limiterctl: attached to {}, {} XDP", interface.name, interface.xdp_mode);
+        if let Some(why) = &interface.why_generic {
+            println!("  not native: {why}");
+        }
     }
     for rule in &state.rules {
         println!("limiterctl: {}", describe(rule));
@@ -144,7 +146,7 @@ fn announce(state: &State) {
 fn describe(rule: &RuleState) -> String {
     let mut limits = Vec::new();
     if let Some(rate) = &rule.rate {
-        limits.push(format!("{rate} for each source ({})", rule.source_prefix));
+        limits.push(format!("{rate} for each {}", rule.source_prefix));
     }
     if let Some(total) = &rule.total_rate {
         limits.push(format!("{total} for all together"));
@@ -154,12 +156,8 @@ fn describe(rule: &RuleState) -> String {
     } else {
         String::new()
     };
-    let then = if rule.monitor { "what is over is counted and let through" } else { &rule.action };
-    format!(
-        "new connections to port {}: {}{backoff}; over that: {then}",
-        rule.ports.join(","),
-        limits.join(", ")
-    )
+    let then = if rule.monitor { "counted and let through" } else { &rule.action };
+    format!("port {}: {}{backoff}; over it: {then}", rule.ports.join(","), limits.join(", "))
 }
 
 /// Shows the counters on a terminal and keeps the table of sources, until a signal comes.

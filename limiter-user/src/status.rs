@@ -152,9 +152,11 @@ impl Status {
     pub fn table(&self) -> String {
         let mut lines = Vec::new();
         for InterfaceStatus { attached, active } in &self.interfaces {
-            let why = attached.why_generic.as_ref().map_or(String::new(), |why| format!(" ({why})"));
             let gone = if *active { "" } else { "; NOT ATTACHED ANY MORE" };
-            lines.push(format!("{}: {} XDP{why}{gone}", attached.name, attached.xdp_mode));
+            lines.push(format!("{}: {} XDP{gone}", attached.name, attached.xdp_mode));
+            if let Some(why) = &attached.why_generic {
+                lines.push(format!("  not native: {why}"));
+            }
         }
         if self.daemon_pid.is_none() {
             lines.push("the daemon is gone; its limits still hold (limiterctl detach removes them)".into());

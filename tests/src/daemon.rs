@@ -89,7 +89,7 @@ impl Machine {
         });
         let mut daemon = Daemon { child, lines, said: Vec::new() };
         // The rules are what it says last.
-        if daemon.wait_for("new connections to port").is_err() {
+        if daemon.wait_for("; over it: ").is_err() {
             let (status, stderr) = daemon.end();
             panic!("limiterctl attach {arguments:?} ended with {status}: {stderr}");
         }

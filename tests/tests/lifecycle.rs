@@ -71,16 +71,19 @@ fn attach_says_where_and_in_which_mode_and_what_it_limits() {
         (on("eth0", &["--xdp-mode", "native"]), "native", "attached to eth0, native XDP"),
         (on("eth0", &["--xdp-mode", "generic"]), "generic", "attached to eth0, generic XDP"),
         (on("eth0", &["--action", "drop"]), "native", "attached to eth0, native XDP"),
-        (
-            on("eth0", &[]),
-            "generic",
-            "attached to eth0, generic XDP (over veth, a native reply is lost unless",
-        ),
+        (on("eth0", &[]), "generic", "attached to eth0, generic XDP"),
     ] {
         let daemon = scene.server.attach(&arguments);
         assert!(daemon.said[0].contains(words), "{arguments:?}: {:?}", daemon.said);
-        let rule = "new connections to port 80,8000-8010: 1/hour burst 3 for each source (/32, /64)";
-        assert!(daemon.said[1].contains(rule), "{:?}", daemon.said);
+        let rule = "port 80,8000-8010: 1/hour burst 3 for each /32 and /64; over it: ";
+        assert!(daemon.said.last().is_some_and(|said| said.contains(rule)), "{:?}", daemon.said);
+        let reason = daemon.said.iter().any(|said| said.starts_with("  not native: replies over veth need"));
+        assert_eq!(
+            reason,
+            arguments == on("eth0", &[]),
+            "it says why where native was welcome: {:?}",
+            daemon.said
+        );
         assert_eq!(scene.server.status()["interfaces"][0]["xdp_mode"], mode);
         let flag = scene.server.xdp("eth0");
         assert_eq!(flag.contains("xdpgeneric"), mode == "generic", "the kernel agrees: {flag}");
@@ -96,7 +99,7 @@ fn without_a_terminal_it_says_nothing_more_until_it_detaches() {
         scene.send_syns(10, 1, 80);
         scene.status_after(10);
         let announced = daemon.said.len();
-        assert_eq!(announced, 3, "two interfaces and a rule: {:?}", daemon.said);
+        assert_eq!(announced, 5, "two interfaces with their reasons, and a rule: {:?}", daemon.said);
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.pid() as i32), signal).expect("it runs");
         daemon.wait_for("detached").expect("it says so");
         assert_eq!(daemon.said[announced..], ["limiterctl: detached"]);

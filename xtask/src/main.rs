@@ -1,10 +1,14 @@
-//! What a person types to work on limiterctl: `cargo xtask setup` and `cargo xtask test`.
+//! What a person types to work on limiterctl: `cargo xtask setup`, `cargo xtask demo` and `cargo xtask test`.
 //!
 //! Layout:
 //! - [`setup`]: makes sure of what building, testing and showing need; one file a kind of thing.
+//! - [`demo`]: shows limiterctl at work, on hosts of its own.
+//! - [`connect`]: opens connections, for the demo and for people.
 //! - [`mod@test`]: the steps of the test command, in order.
 //! - [`shell`]: running commands, as root where needed, with an error that says what to do by hand.
 
+mod connect;
+mod demo;
 mod setup;
 mod shell;
 mod test;
@@ -25,6 +29,13 @@ struct Cli {
 enum Verb {
     /// Make sure of what this project needs on this machine; what is there already is left alone
     Setup(setup::Args),
+    /// Show what limiterctl does: a server, a client and an attacker in network namespaces
+    Demo,
+    /// The part of `demo` that runs in namespaces of its own
+    #[command(hide = true)]
+    DemoInside(demo::InsideArgs),
+    /// Open TCP connections as fast as possible, and say what came of them
+    Connect(connect::Args),
     /// Run every check and test, and stop at the first that fails
     Test(test::Args),
 }
@@ -44,6 +55,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let sh = shell::open(top())?;
     match &cli.verb {
         Verb::Setup(args) => setup::run(&sh, args.purpose),
+        Verb::Demo => demo::run(&sh),
+        Verb::DemoInside(args) => demo::inside(args),
+        Verb::Connect(args) => connect::run(args),
         Verb::Test(args) => test::run(&sh, args),
     }
 }

@@ -74,7 +74,7 @@ pub fn attach(
         Mode::Native => native(program, interface),
         Mode::Generic => generic(program, interface, None),
         Mode::Auto if interface.is_veth && action == Action::Reset => {
-            let why = "over veth, a native reply is lost unless the other end has an XDP program too";
+            let why = "replies over veth need an XDP program at its other end as well";
             generic(program, interface, Some(why.into()))
         }
         Mode::Auto => match native(program, interface) {

@@ -61,7 +61,7 @@ impl FromStr for SourcePrefix {
 
 impl fmt::Display for SourcePrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/{}, /{}", self.v4, self.v6)
+        write!(f, "/{} and /{}", self.v4, self.v6)
     }
 }
 

@@ -21,9 +21,8 @@ const fn tool(command: &'static str, package: &'static str, purpose: Purpose) ->
 
 const TOOLS: &[Tool] = &[
     tool("ip", "iproute2", Purpose::Demo),
-    tool("tc", "iproute2", Purpose::Demo),
-    tool("nsenter", "util-linux", Purpose::Demo),
-    tool("ethtool", "ethtool", Purpose::Demo),
+    tool("tc", "iproute2", Purpose::Test),
+    tool("unshare", "util-linux", Purpose::Demo),
     tool("curl", "curl", Purpose::Demo),
     tool("python3", "python3", Purpose::Demo),
     tool("git", "git", Purpose::Test),
@@ -147,7 +146,7 @@ mod tests {
         assert!(missing_packages(Purpose::Build, |_| false).is_empty());
         assert_eq!(
             missing_packages(Purpose::Demo, |command| command == "ip"),
-            ["iproute2", "util-linux", "ethtool", "curl", "python3"]
+            ["util-linux", "curl", "python3"]
         );
         assert_eq!(missing_packages(Purpose::Test, |command| command != "codespell"), ["codespell"]);
         let all = missing_packages(Purpose::Test, |_| false);
