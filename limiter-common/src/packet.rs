@@ -3,84 +3,25 @@
 //! Only what opens a connection is looked for. The order of the checks is that of their cost: most packets are no
 //! SYN and leave after the flags. A SYN's lengths are checked last, as the kernel would before it answers.
 
+mod access;
+pub mod extensions;
+
 use core::num::NonZeroU32;
 
 use network_types::eth::EthHdr;
 use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
+
+pub use access::{Header, Packet};
+use extensions::Upper;
 
 use crate::key::Address;
 use crate::verdict::Skip;
 
 /// How many VLAN tags are looked under.
 pub const MAX_TAGS: usize = 4;
-/// How many IPv6 extension headers are looked under.
-pub const MAX_EXTENSIONS: usize = 8;
 
 /// TCP header length without options.
 pub const TCP_HEADER: usize = 20;
-
-/// A header that may be read from any bytes.
-///
-/// # Safety
-///
-/// Any bytes are a value of it, and it has no padding.
-#[expect(unsafe_code, reason = "the promise is about memory layout")]
-pub unsafe trait Header: Copy {}
-
-#[expect(unsafe_code, reason = "see the trait")]
-mod headers {
-    use super::{EthHdr, Header, Ipv4Hdr, Ipv6Hdr};
-
-    // SAFETY: repr(C, packed), arrays of bytes and a u16.
-    unsafe impl Header for EthHdr {}
-    // SAFETY: repr(C), bytes and arrays of bytes.
-    unsafe impl Header for Ipv4Hdr {}
-    // SAFETY: repr(C), bytes and arrays of bytes.
-    unsafe impl Header for Ipv6Hdr {}
-    // SAFETY: bytes.
-    unsafe impl<const N: usize> Header for [u8; N] {}
-    // SAFETY: integers.
-    unsafe impl<const N: usize> Header for [u32; N] {}
-}
-
-/// Bytes of a frame, wherever they lie.
-pub trait Packet {
-    /// Copies a header out; `None` where it would run past the end.
-    fn read<T: Header>(&self, offset: usize) -> Option<T>;
-    /// Length of the frame in bytes.
-    fn length(&self) -> usize;
-    /// Finds the TCP header behind extension headers. `first` is the type of the one at `offset`.
-    ///
-    /// # Errors
-    ///
-    /// As [`parse`].
-    #[inline(always)]
-    fn skip_extensions(&self, first: u8, offset: usize) -> Result<Upper, Skip> {
-        skip_extensions(self, first, offset)
-    }
-}
-
-/// Where the TCP header of an IPv6 packet is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Upper {
-    /// Its offset in the frame.
-    pub offset: usize,
-    /// Whether this is the first of several fragments.
-    pub fragment: bool,
-}
-
-impl Packet for [u8] {
-    #[expect(unsafe_code, reason = "reads a header from bytes")]
-    fn read<T: Header>(&self, offset: usize) -> Option<T> {
-        let bytes = self.get(offset..offset.checked_add(size_of::<T>())?)?;
-        // SAFETY: the slice has the size of T, and Header promises that any bytes will do.
-        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
-    }
-
-    fn length(&self) -> usize {
-        self.len()
-    }
-}
 
 /// A segment that opens a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,55 +149,6 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<Segment, Ski
         fragment: upper.fragment,
         v6: true,
     })
-}
-
-/// What [`Packet::skip_extensions`] does unless a packet knows better.
-///
-/// # Errors
-///
-/// As [`parse`].
-#[inline(always)]
-pub fn skip_extensions<P: Packet + ?Sized>(packet: &P, first: u8, start: usize) -> Result<Upper, Skip> {
-    const TCP: u8 = IpProto::Tcp as u8;
-    const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
-    const ROUTING: u8 = IpProto::Ipv6Route as u8;
-    const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
-    const MOBILITY: u8 = IpProto::MobilityHeader as u8;
-    const AUTHENTICATION: u8 = IpProto::Ah as u8;
-    const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
-    const ENCRYPTED: u8 = IpProto::Esp as u8;
-
-    let (mut next, mut offset) = (first, start);
-    let (mut fragment, mut nested, mut more) = (false, false, false);
-    for _ in 0..=MAX_EXTENSIONS {
-        match next {
-            TCP if nested => return Err(Skip::NestedFragment),
-            TCP => {
-                return Ok(Upper { offset, fragment: more });
-            }
-            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | AUTHENTICATION => {
-                let header: [u8; 2] = packet.read(offset).ok_or(Skip::Truncated)?;
-                let length = usize::from(header[1]);
-                offset += if next == AUTHENTICATION { (length + 2) * 4 } else { (length + 1) * 8 };
-                next = header[0];
-            }
-            FRAGMENT => {
-                let header: [u8; 8] = packet.read(offset).ok_or(Skip::Truncated)?;
-                let field = u16::from_be_bytes([header[2], header[3]]);
-                if field & !0x7 != 0 {
-                    return Err(Skip::LaterFragment);
-                }
-                more |= field & 1 != 0;
-                nested |= fragment;
-                fragment = true;
-                offset += header.len();
-                next = header[0];
-            }
-            ENCRYPTED => return Err(Skip::Encrypted),
-            _ => return Err(Skip::NotTcp),
-        }
-    }
-    Err(Skip::TooManyExtensions)
 }
 
 const FIN: u16 = 0x01;

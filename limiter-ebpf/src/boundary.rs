@@ -10,7 +10,8 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use limiter_common::key::Address;
-use limiter_common::packet::{self, Syn, Upper};
+use limiter_common::packet::Syn;
+use limiter_common::packet::extensions::{self, Upper};
 use limiter_common::rule::Action;
 use limiter_common::sources::{self, Cells, Found, Tenant, WAYS};
 use limiter_common::verdict::Skip;
@@ -96,7 +97,7 @@ const ERROR: u32 = 32;
 ///
 /// # Errors
 ///
-/// As [`packet::parse`].
+/// As `packet::parse`.
 #[inline(always)]
 pub fn skip_extensions(context: &XdpContext, first: u8, offset: usize) -> Result<Upper, Skip> {
     let result = skip_ipv6_extensions(context.ctx, first.into(), offset as u64);
@@ -111,7 +112,7 @@ pub fn skip_extensions(context: &XdpContext, first: u8, offset: usize) -> Result
 extern "C" fn skip_ipv6_extensions(context: *mut xdp_md, first: u64, offset: u64) -> u64 {
     let context = XdpContext::new(context);
     // The mask tells the verifier what the caller knows: the offset is small.
-    match packet::skip_extensions(&Frame::new(&context), first as u8, (offset & 0xff) as usize) {
+    match extensions::skip(&Frame::new(&context), first as u8, (offset & 0xff) as usize) {
         Ok(upper) => upper.offset as u64 & OFFSET | if upper.fragment { FRAGMENT } else { 0 },
         Err(skip) => (skip as u64 + 1) << ERROR,
     }

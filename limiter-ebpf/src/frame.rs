@@ -4,7 +4,8 @@
 
 use aya_ebpf::helpers::bpf_xdp_adjust_tail;
 use aya_ebpf::programs::XdpContext;
-use limiter_common::packet::{Header, Packet, Upper};
+use limiter_common::packet::extensions::Upper;
+use limiter_common::packet::{Header, Packet};
 use limiter_common::verdict::Skip;
 
 use crate::boundary;
