@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::interface;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
 
-/// How wide a table is where there is no terminal to ask.
+/// How wide a table may be at least, whatever a terminal says of itself.
 const WIDTH: u16 = 80;
 
 /// Everything `limiterctl status` knows; this is its JSON.
@@ -188,9 +188,8 @@ impl Status {
     fn rules_table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        if !table.is_tty() {
-            table.set_width(WIDTH);
-        }
+        // A serial console says that it has no columns at all.
+        table.set_width(table.width().unwrap_or(0).max(WIDTH));
         let reasons = [Reason::Rate, Reason::Backoff, Reason::Total].map(Reason::as_str);
         table.set_header(["rule", "ports", "passed"].into_iter().chain(reasons).chain(["sources"]));
         for rule in &self.rules {

@@ -181,6 +181,19 @@ fn status_tells_what_was_sent() {
     );
 }
 
+/// A serial console says that it has no columns.
+#[test]
+fn status_can_be_read_on_a_terminal_without_a_size() {
+    let scene = Scene::new();
+    let _daemon = scene.server.attach(&on("eth0", &[]));
+    let command = format!("'{}' status", limiter_tests::daemon::binary().display());
+    let mut script = scene.server.host.command_in(&scene.server.sandbox, "script");
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    let output = script.stdin(Stdio::null()).output().expect("script is there");
+    let screen = String::from_utf8_lossy(&output.stdout);
+    assert!(screen.contains(" command-line   80,8000-8010 "), "{screen}");
+}
+
 #[test]
 fn status_of_nothing_is_a_negative_answer() {
     let scene = Scene::new();
