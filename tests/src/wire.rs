@@ -8,6 +8,7 @@ mod clock;
 mod counter;
 mod filter;
 mod sender;
+mod tally;
 
 use nix::libc;
 use nix::net::if_::if_nametoindex;
@@ -18,6 +19,7 @@ pub use clock::monotonic_ns;
 pub use counter::Counter;
 pub use filter::Filter;
 pub use sender::{Sender, Sent};
+pub use tally::Tally;
 
 use crate::net::Host;
 use crate::sys;
