@@ -161,7 +161,7 @@ fn syn<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
     // As far as the flags: what a first fragment may end after.
     const START: usize = 14;
 
-    if segment.fragment && segment.end < segment.tcp_offset + START {
+    if segment.fragment && kept(segment) < START {
         return hidden_flags(packet, segment);
     }
     let start: [u8; START] = packet.read(segment.tcp_offset).ok_or(Skip::Truncated)?;
@@ -189,11 +189,18 @@ fn syn<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
     ))
 }
 
+/// How much of a first fragment the kernel takes: whole units of eight bytes. What is over, it cuts off
+/// (`ip_frag_queue`), and lets the next fragment say it anew.
+#[inline(always)]
+const fn kept(segment: &Segment) -> usize {
+    segment.end.saturating_sub(segment.tcp_offset) & !7
+}
+
 /// A first fragment so small that its flags come in the next one (RFC 1858). Reassembled it may be a SYN, so it is
 /// taken for one; nobody who is honest sends it.
 #[inline(always)]
 fn hidden_flags<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
-    if segment.end < segment.tcp_offset + 8 {
+    if kept(segment) < 8 {
         return Err(Skip::BadIpLength);
     }
     let start: [u8; 8] = packet.read(segment.tcp_offset).ok_or(Skip::Truncated)?;

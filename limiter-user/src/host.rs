@@ -57,7 +57,7 @@ fn check_kernel(release: &str) -> Result<(), Failure> {
     let (major, minor) = FLOOR;
     Err(Failure::new(
         format!("kernel {release} is too old: limiterctl needs {major}.{minor} for {FLOOR_FEATURE}"),
-        format!("boot kernel {major}.{minor} or newer; Debian 12 and Ubuntu 24.04 bring one"),
+        format!("boot kernel {major}.{minor} or newer; Debian 12 brings 6.1"),
     ))
 }
 

@@ -114,24 +114,27 @@ fn on_a_terminal_it_shows_its_counters_in_one_line() {
     let scene = Scene::new();
     let binary = limiter_tests::daemon::binary();
     let words = [&[binary.to_str().expect("a readable path"), "attach"][..], &on("eth0", &[])].concat();
-    let command: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+    let command = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let mut script = scene.server.host.command_in(&scene.server.sandbox, "script");
-    // A terminal for two seconds, and SIGINT as Ctrl-C sends it.
-    script.args([
-        "--quiet",
-        "--return",
-        "--command",
-        &format!("timeout -s INT 3 {}", command.join(" ")),
-        "/dev/null",
-    ]);
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
     let mut child = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("script is there");
-    while scene.server.limiterctl(&["status"]).code != 0 {
-        std::thread::sleep(Duration::from_millis(20));
+    let mut terminal = child.stdout.take().expect("a pipe");
+    let (mut screen, mut buffer, mut sent) = (String::new(), [0; 1024], false);
+    // It shows zeroes first, then what was sent to it; then it is ended from outside, and says so.
+    loop {
+        let read = terminal.read(&mut buffer).expect("a terminal can be read");
+        screen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        if screen.contains("passed 0 ") && !sent {
+            scene.send_syns(10, 1, 80);
+            sent = true;
+        }
+        if read == 0 || screen.contains("sources 1") {
+            break;
+        }
     }
-    scene.send_syns(10, 1, 80);
-    let mut screen = String::new();
-    child.stdout.take().expect("a pipe").read_to_string(&mut screen).expect("text");
-    drop(child.wait());
+    assert_eq!(scene.server.limiterctl(&["detach"]).code, 0, "{screen}");
+    terminal.read_to_string(&mut screen).expect("a terminal can be read");
+    assert!(child.wait().expect("it ends").success(), "{screen}");
     let lines: Vec<_> = screen.split('\r').filter(|line| line.contains("passed")).collect();
     assert!(lines.len() >= 2, "{screen:?}");
     let last = lines.last().expect("lines");

@@ -82,11 +82,13 @@ fn frames_cut_at_every_length() {
             assert_eq!((seen.verdict, seen.counted), expected, "{} cut to {length}", row.name);
         }
     }
+    println!("{cuts} cuts");
     assert!(cuts > 5_000, "{cuts} cuts");
 }
 
 /// Holds rows against the host's parser and against the kernel, for every kind of rule.
 fn hold(rows: &[Row]) {
+    println!("{} rows", rows.len());
     let mut program = Program::load();
     for row in rows {
         match row.expected {

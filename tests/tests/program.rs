@@ -49,13 +49,14 @@ fn every_atomic_instruction_is_a_compare_and_swap_of_64_bits() {
     assert!(atomics.iter().all(|atomic| *atomic == (ATOMIC_64, COMPARE_AND_SWAP)), "{atomics:x?}");
 }
 
+/// Kernel 6.1 needs 1.8 times as many as 6.12 and newer ones: held to this here, it stays below 100,000 there.
 #[test]
 fn the_verifier_is_done_within_a_tenth_of_its_budget() {
     let mut program = Program::load();
     let info = program.inbound().program().info().expect("the kernel tells");
     let verified = info.verified_instruction_count().expect("kernels since 5.16 count");
     println!("{verified} instructions verified, {} bytes of machine code", info.size_jitted());
-    assert!(verified <= 100_000, "{verified} instructions");
+    assert!(verified <= 50_000, "{verified} instructions");
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn delays(capture: &Capture, count: usize) -> Vec<Duration> {
             assert!(checksums_ok(&frame.bytes), "a wrong checksum: {segment:?}");
             let (_, at) =
                 sent.iter().rev().find(|(port, _)| *port == segment.destination_port).expect("its SYN");
-            delays.push(Duration::from_nanos(frame.at_ns - at));
+            delays.push(Duration::from_nanos(frame.at_ns.saturating_sub(*at)));
         }
     }
     delays

@@ -97,6 +97,9 @@ pub fn ipv4_fragments() -> Vec<Row> {
         ),
         row("I3 first of 8 bytes, padded with zeroes", Silence, move |p| part(0, true, 0, 8)(p).pad_to(60)),
         row("I3 first of 4 bytes: no sender splits so", Passed(Skip::BadIpLength), part(0, true, 0, 4)),
+        row("I3 first of 15 bytes, an ACK: the kernel takes 8 of them", Silence, |p| {
+            v4().protocol(6).payload(&v4().tcp(1, p).ack().build()[34..49]).fragment(0, true)
+        }),
         row("I3 first of 16 bytes, an ACK", Passed(Skip::NotSyn), |p| {
             v4().protocol(6).payload(&v4().tcp(1, p).ack().build()[34..50]).fragment(0, true)
         }),

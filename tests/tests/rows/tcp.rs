@@ -93,6 +93,9 @@ pub fn replies() -> Vec<Row> {
         for (name, from, to) in silent {
             rows.push(row(format!("I10 {name}, {family}"), Silence, move |p| syn(p).macs(from, to)));
         }
+        rows.push(row(format!("I10 to data and options under tags, {family}"), Reset, move |p| {
+            syn(p).mss(1460).timestamps(7, 0).payload(&[9; 600]).tag(0x88a8, 1).tag(0x8100, 2)
+        }));
         // To an RST nothing is ever answered: it is no SYN, whatever else it says.
         for (name, value) in [("RST", flags::RST), ("RST and SYN", flags::RST | flags::SYN)] {
             rows.push(row(format!("I10 to {name}, {family}"), Passed(Skip::NotSyn), move |p| {
