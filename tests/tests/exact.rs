@@ -50,7 +50,8 @@ impl Family {
 /// A server that limits port 80 of its interface in silence, and a client at the other end.
 struct Scene {
     server: Machine,
-    client: Host,
+    _client: Host,
+    sender: Sender,
     passed: Counter,
     _daemon: Daemon,
 }
@@ -69,18 +70,19 @@ impl Scene {
         let common = ["--interface", "eth0", "--port", "80", "--action", "drop", "--xdp-mode", mode];
         let daemon = server.attach(&[&common, limits].concat());
         let passed = Counter::open(&server.host, "eth0", Filter::syn_to(80));
-        Self { server, client, passed, _daemon: daemon }
+        let sender = Sender::open(&client, "eth0");
+        Self { server, _client: client, sender, passed, _daemon: daemon }
     }
 
     /// Sends these over and over.
     fn flood(&self, frames: &[Frame], rate: u64, duration: Duration) -> Sent {
         let frames: Vec<_> = frames.iter().map(Frame::build).collect();
-        Sender::open(&self.client, "eth0").flood(&frames, rate, duration, None)
+        self.sender.flood(&frames, rate, duration, None)
     }
 
     /// The same from two CPUs at once, each at this rate.
     fn flood_from_both_cpus(&self, frame: &Frame, rate: u64, duration: Duration) -> [Sent; 2] {
-        let (sender, frames) = (&Sender::open(&self.client, "eth0"), &vec![frame.build(); 64]);
+        let (sender, frames) = (&self.sender, &vec![frame.build(); 64]);
         thread::scope(|scope| {
             [0, 1]
                 .map(|cpu| scope.spawn(move || sender.flood(frames, rate, duration, Some(cpu))))
@@ -146,11 +148,18 @@ impl Limit {
 
     /// How many pass of those that come in this time, if enough of them do.
     fn allows(self, sent: &[Sent]) -> f64 {
-        let first = sent.iter().map(|sent| sent.first_ns).min().expect("a flood");
-        let last = sent.iter().map(|sent| sent.last_ns).max().expect("a flood");
-        let time = Duration::from_nanos(last - first);
-        float(self.0) * (1.0 + time.as_secs_f64())
+        let last_ns = sent.iter().map(|sent| sent.last_ns).max().expect("a flood");
+        self.allows_within(first_ns(sent), last_ns)
     }
+
+    /// The same from that time on until this.
+    fn allows_within(self, first_ns: u64, last_ns: u64) -> f64 {
+        float(self.0) * (1.0 + Duration::from_nanos(last_ns - first_ns).as_secs_f64())
+    }
+}
+
+fn first_ns(sent: &[Sent]) -> u64 {
+    sent.iter().map(|sent| sent.first_ns).min().expect("a flood")
 }
 
 /// Holds a count to 1 %, and no less than the one packet by which anything whole must differ.
@@ -200,7 +209,7 @@ fn one_source_on_both_cpus_gets_no_more_and_no_less() {
         let count = sent.iter().map(|sent| sent.count).sum();
         assert_eq!(count, 100_000);
         scene.status_after(count);
-        let shares = shares(&scene.server);
+        let shares = shares(&counters(&scene.server));
         let outcome = scene.outcome(count, passed);
         let what = format!("one source on CPUs {shares:?}, {mode} {family:?}");
         is_exact(&what, outcome.passed, limit.allows(&sent));
@@ -211,25 +220,59 @@ fn one_source_on_both_cpus_gets_no_more_and_no_less() {
     });
 }
 
-/// As fast as the machine can, so that both CPUs want the same cell at the same time.
+/// As fast as the machine can, so that both CPUs want the same cell at the same time. Whoever loses that race must not
+/// get through on what the other took, not even once in a thousand times: this bound has no tolerance.
 #[test]
-fn one_source_on_both_cpus_at_full_speed_gets_no_more_and_no_less() {
-    for rate in [1, 1_000, 100_000] {
-        for (mode, family) in [("native", Family::V4), ("generic", Family::V6)] {
+fn both_cpus_at_full_speed_pass_no_more_and_no_less() {
+    for rate in [1, 100, 1_000, 100_000] {
+        for (mode, family, flag) in [
+            ("native", Family::V4, "--rate"),
+            ("generic", Family::V6, "--rate"),
+            ("native", Family::V6, "--total-rate"),
+        ] {
             let limit = Limit(rate);
-            let scene = Scene::new(mode, &["--rate", &limit.words()]);
+            let scene = Scene::new(mode, &[flag, &limit.words()]);
+            let counters = counters(&scene.server);
             let sent = scene.flood_from_both_cpus(&family.syn(1, 1), 100_000_000, Duration::from_millis(2));
             let count = sent.iter().map(|sent| sent.count).sum();
             assert_eq!(count, 400_000);
-            scene.status_after(count);
-            let shares = shares(&scene.server);
-            let rule = &scene.server.status()["rules"][0];
+            let judged_ns = wait_until_judged(&counters, count);
+
             // Whoever loses every race for the cell is refused as well; what counts is that nobody passes twice.
-            assert_eq!(scene.passed.wait_for(passed(rule), PATIENCE), passed(rule));
-            let what = format!("{rate}/s at full speed on CPUs {shares:?}, {mode} {family:?}");
-            is_exact(&what, passed(rule), limit.allows(&sent));
+            let passed = passed(&scene.status_after(count)["rules"][0]);
+            assert_eq!(scene.passed.wait_for(passed, PATIENCE), passed);
+            let what = format!("{flag} {rate}/s on CPUs {:?}, {mode} {family:?}", shares(&counters));
+            // Nobody catches up here: a faster limit a busy machine may leave unused for a while.
+            if rate <= 100 {
+                is_exact(&what, passed, limit.allows(&sent));
+            }
+            let most = limit.allows_within(first_ns(&sent), judged_ns);
+            println!("{what}: {passed} passed, {most:.1} are the most");
+            assert!(float(passed) <= most, "{what}: {passed} passed, and {most:.1} are the most");
         }
     }
+}
+
+/// The counters of a limiter, to be read without starting it.
+fn counters(server: &Machine) -> Tables<MapData> {
+    server.sandbox.run(|| Tables::pinned(&Pins::locate()).expect("the maps are pinned"))
+}
+
+/// What each CPU has judged.
+fn shares(counters: &Tables<MapData>) -> Vec<u64> {
+    let cpus = counters.rule_by_cpu(1).expect("the counters can be read");
+    cpus.iter().map(|cpu| cpu.passed + cpu.refused.iter().sum::<u64>()).collect()
+}
+
+/// Returns a time by which that many had been judged, and hardly a later one.
+#[track_caller]
+fn wait_until_judged(counters: &Tables<MapData>, count: u64) -> u64 {
+    let end = monotonic_ns() + PATIENCE.as_nanos() as u64;
+    while shares(counters).iter().sum::<u64>() < count {
+        assert!(monotonic_ns() < end, "{count} SYNs were never judged: {:?}", shares(counters));
+        thread::yield_now();
+    }
+    monotonic_ns()
 }
 
 #[test]
@@ -253,15 +296,6 @@ fn each_of_a_hundred_sources_gets_its_own_burst_and_rate() {
             is_exact(&format!("source {source} of a hundred, {mode}"), own, expected);
         }
     });
-}
-
-/// What each CPU has judged.
-fn shares(server: &Machine) -> Vec<u64> {
-    server.sandbox.run(|| {
-        let tables = Tables::<MapData>::pinned(&Pins::locate()).expect("the maps are pinned");
-        let cpus = tables.rule_by_cpu(1).expect("the counters can be read");
-        cpus.iter().map(|cpu| cpu.passed + cpu.refused.iter().sum::<u64>()).collect()
-    })
 }
 
 #[test]
@@ -357,12 +391,11 @@ fn after_a_crossing_all_is_refused_until_the_backoff_ends_and_no_longer() {
 /// Sends SYNs one by one, each with a sequence number of its own, every five milliseconds or a little later.
 fn steady(scene: &Scene, family: Family, count: u32) -> Vec<Attempt> {
     let capture = Capture::open(&scene.server.host, "eth0");
-    let sender = Sender::open(&scene.client, "eth0");
     let mut attempts: Vec<_> = (0..count)
         .map(|number| {
             let frame = family.syn(1, 1).seq(number).build();
             let before = monotonic_ns();
-            sender.send(&frame);
+            scene.sender.send(&frame);
             let after = monotonic_ns();
             thread::sleep(Duration::from_millis(5));
             Attempt { sent_ns: [before, after], passed_ns: None }
