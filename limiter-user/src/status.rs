@@ -102,11 +102,6 @@ impl Status {
         }
     }
 
-    /// Refusals of all rules.
-    pub fn refused(&self) -> u64 {
-        self.rules.iter().flat_map(|rule| rule.refused.values()).sum()
-    }
-
     fn off(daemon_pid: Option<i32>) -> Self {
         Self {
             mode: Mode::Off,
