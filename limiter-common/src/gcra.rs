@@ -108,7 +108,7 @@ impl Limit {
         })
     }
 
-    /// Whether there is anything to hold.
+    /// Whether there is no rate to hold.
     #[inline(always)]
     pub const fn is_none(&self) -> bool {
         self.emission_interval == 0
@@ -117,12 +117,21 @@ impl Limit {
     /// Judges one attempt at `now` against `state`.
     #[inline(always)]
     pub const fn admit(&self, state: State, now: u64) -> Decision {
-        let now = now & !1;
+        self.admit_cost(state, now, self.emission_interval)
+    }
+
+    /// Judges an attempt that uses up `cost` nanoseconds instead of one interval.
+    ///
+    /// All of it must fit: what costs more than the burst never passes.
+    #[inline(always)]
+    pub const fn admit_cost(&self, state: State, now: u64, cost: u64) -> Decision {
+        let (now, cost) = (now & !1, cost & !1);
+        let most = (self.tolerance + self.emission_interval) as i64 - cost as i64;
         match self.position(state, now) {
             Position::BackingOff(_) => Decision { outcome: Outcome::BackingOff, next: state },
-            Position::Ahead(ahead) if ahead <= self.tolerance as i64 => Decision {
+            Position::Ahead(ahead) if ahead <= most => Decision {
                 outcome: Outcome::Admitted,
-                next: State(now.wrapping_add(ahead as u64).wrapping_add(self.emission_interval)),
+                next: State(now.wrapping_add(ahead as u64).wrapping_add(cost)),
             },
             Position::Ahead(_) if self.backoff == 0 => Decision { outcome: Outcome::Over, next: state },
             Position::Ahead(ahead) => {
@@ -135,6 +144,18 @@ impl Limit {
                 }
             }
         }
+    }
+
+    /// The state of whoever has just passed another limit of the same rule: its back-off begins.
+    #[inline(always)]
+    pub const fn back_off(&self, now: u64) -> State {
+        State((now & !1).wrapping_add(self.backoff) | State::BACKOFF)
+    }
+
+    /// Whether `state` is a back-off that has not ended.
+    #[inline(always)]
+    pub const fn is_backing_off(&self, state: State, now: u64) -> bool {
+        matches!(self.position(state, now & !1), Position::BackingOff(_))
     }
 
     /// Nanoseconds from `now` until an attempt is admitted, if none comes before: 0 where one would be now.

@@ -25,6 +25,25 @@ impl Address {
         Self([0, u64::from_ne_bytes([0, 0, 0xff, 0xff, b[0], b[1], b[2], b[3]])])
     }
 
+    /// From its value as four numbers, the most significant first.
+    #[inline(always)]
+    pub const fn from_words(w: [u32; 4]) -> Self {
+        let (high, low) = ((w[0] as u64) << 32 | w[1] as u64, (w[2] as u64) << 32 | w[3] as u64);
+        Self([high.to_be(), low.to_be()])
+    }
+
+    /// From its upper and lower half, in memory order.
+    #[inline(always)]
+    pub const fn from_halves(halves: [u64; 2]) -> Self {
+        Self(halves)
+    }
+
+    /// Its upper and lower half, in memory order: good for keys and hashes.
+    #[inline(always)]
+    pub const fn halves(&self) -> [u64; 2] {
+        self.0
+    }
+
     /// A mask that keeps the first `length` bits. For an IPv4 prefix, add 96.
     pub const fn mask(length: u8) -> Self {
         let bits = if length == 0 { 0 } else { u128::MAX << (128 - if length > 128 { 128 } else { length }) };
@@ -56,13 +75,19 @@ pub struct Place(u64);
 
 impl Place {
     /// The place of `address`, masked, under rule number `rule`.
+    #[inline(always)]
+    pub const fn of(secret: &Secret, rule: u32, address: &Address, mask: &Address) -> Self {
+        Self::of_key(secret, rule, address.masked(mask))
+    }
+
+    /// The place of any two words under rule number `rule`.
     ///
     /// Multilinear hashing over 32-bit words (Lemire and Kaser, "Strongly universal string hashing is fast", 2014):
     /// for a secret that nobody knows, two sources share the upper 32 bits with a probability of 2^-32, whichever
     /// they are. The finaliser of `MurmurHash3` then spreads them over all 64 bits. Not a cryptographic hash.
     #[inline(always)]
-    pub const fn of(secret: &Secret, rule: u32, address: &Address, mask: &Address) -> Self {
-        let ([a, b], k) = (address.masked(mask), &secret.0);
+    pub const fn of_key(secret: &Secret, rule: u32, key: [u64; 2]) -> Self {
+        let ([a, b], k) = (key, &secret.0);
         let mut hash = k[0].wrapping_add(k[1].wrapping_mul(rule as u64));
         hash = hash.wrapping_add(k[2].wrapping_mul(a >> 32));
         hash = hash.wrapping_add(k[3].wrapping_mul(a & 0xffff_ffff));
@@ -120,6 +145,7 @@ mod tests {
         assert_eq!(Address::from_v4([192, 0, 2, 1]).words(), [0, 0, 0xffff, 0xc000_0201]);
         let v6 = Address::from_v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(v6.words(), [0x2001_0db8, 0, 0, 1]);
+        assert_eq!(Address::from_words([0x2001_0db8, 0, 0, 1]), v6);
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! - [`key`] turns a source into a place in the table of sources
 //! - [`gcra`] decides whether one more attempt fits a rate
 //! - [`sources`] keeps each source's state in sets of eight cells
+//! - [`name`] turns a DNS name into a number; [`dns`] reads names and addresses from messages
+//! - [`mapping`] keeps which names an address has
+//! - [`outbound`] decides for a connection to a name, and is what the outbound maps are made of
 //! - [`gate`] puts these together: a rule, a source, a time, and out comes a verdict
 //! - [`reset`] builds the RST that answers a refused SYN
 //! - [`rule`], [`verdict`] and [`maps`] are the vocabulary: what is configured, what came of it, where it lies
@@ -18,10 +21,14 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod dns;
 pub mod gate;
 pub mod gcra;
 pub mod key;
+pub mod mapping;
 pub mod maps;
+pub mod name;
+pub mod outbound;
 pub mod packet;
 #[cfg(feature = "user")]
 mod pod;

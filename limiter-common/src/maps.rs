@@ -22,3 +22,56 @@ pub const SET_MASK: &str = "SET_MASK";
 pub const MAX_RULES: u32 = 256;
 /// How many sources have a cell of their own, unless configured: 8 MiB.
 pub const DEFAULT_SOURCES: u64 = 1 << 20;
+
+/// Array of [`Settings`](crate::outbound::Settings), one element.
+pub const SETTINGS: &str = "SETTINGS";
+/// Array of [`HostRule`](crate::outbound::HostRule), by rule number.
+pub const HOST_RULES: &str = "HOST_RULES";
+/// Per-CPU array of [`HostCounters`](crate::outbound::HostCounters), by rule number.
+pub const HOST_COUNTERS: &str = "HOST_COUNTERS";
+/// Hash of rule numbers, by [`exact_key`](crate::name::NameHash::exact_key) or
+/// [`wildcard_key`](crate::name::NameHash::wildcard_key).
+pub const PATTERNS: &str = "PATTERNS";
+/// LPM trie of rule numbers, by prefixes of IPv6 and IPv4-mapped addresses.
+pub const NETWORKS: &str = "NETWORKS";
+/// LRU hash of [`HostName`](crate::outbound::HostName), by [`NameId`](crate::name::NameId).
+pub const HOSTS: &str = "HOSTS";
+/// Hash of [`Names`](crate::mapping::Names), by address: the names that a rule lists.
+pub const LISTED: &str = "LISTED";
+/// LRU hash of [`Names`](crate::mapping::Names), by address: all other names.
+pub const UNLISTED: &str = "UNLISTED";
+/// Array of [`Set`](crate::sources::Set): the states of names and addresses.
+pub const STATES: &str = "STATES";
+/// Array of [`Set`](crate::sources::Set): the states that rules share, four a rule.
+pub const SHARED_STATES: &str = "SHARED_STATES";
+/// LRU hash of [`Query`](crate::outbound::Query), by [`QueryKey`](crate::outbound::QueryKey).
+pub const QUERIES: &str = "QUERIES";
+/// LRU hash of the time of the last datagram, by [`Flow`](crate::outbound::Flow).
+pub const FLOWS: &str = "FLOWS";
+/// Array of [`Walk`](crate::dns::Walk)s to work in.
+pub const WALKS: &str = "WALKS";
+/// Per-CPU array of [`EventCounters`](crate::outbound::EventCounters), one element.
+pub const EVENTS: &str = "EVENTS";
+/// Per-CPU array of [`UnreadCounters`](crate::outbound::UnreadCounters), one element.
+pub const UNREAD: &str = "UNREAD";
+
+/// How many rules for destinations there can be, the two without a list included.
+pub const MAX_HOST_RULES: u32 = 4096;
+/// How many exact names and wildcards they can list together.
+pub const MAX_PATTERNS: u32 = 1 << 17;
+/// How many networks they can list together.
+pub const MAX_NETWORKS: u32 = 1 << 16;
+/// How many names are kept with their counters; the ones longest unused go first.
+pub const MAX_HOSTS: u32 = 1 << 16;
+/// How many addresses of listed names are kept.
+pub const MAX_LISTED: u32 = 1 << 16;
+/// How many addresses of other names are kept; the ones longest unused go first.
+pub const MAX_UNLISTED: u32 = 1 << 17;
+/// How many names and addresses have a state of their own: 8 MiB.
+pub const MAX_STATES: u32 = 1 << 20;
+/// How many queries may wait for their answers.
+pub const MAX_QUERIES: u32 = 1 << 14;
+/// How many UDP flows are told apart.
+pub const MAX_FLOWS: u32 = 1 << 16;
+/// How many messages may be read at one time.
+pub const MAX_WALKS: u32 = 64;

@@ -3,7 +3,11 @@
 #![expect(unsafe_code, reason = "aya's marker is an unsafe trait")]
 
 use crate::gate::Total;
-use crate::key::Secret;
+use crate::key::{Address, Secret};
+use crate::mapping::Names;
+use crate::outbound::{
+    EventCounters, Flow, HostCounters, HostName, HostRule, Query, QueryKey, Settings, UnreadCounters,
+};
 use crate::rule::{PortSet, Rule};
 use crate::sources::Set;
 use crate::verdict::{RuleCounters, SkipCounters};
@@ -22,3 +26,25 @@ unsafe impl aya::Pod for Set {}
 unsafe impl aya::Pod for Total {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Secret {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Address {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Names {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Settings {}
+// SAFETY: as above.
+unsafe impl aya::Pod for HostRule {}
+// SAFETY: as above.
+unsafe impl aya::Pod for HostCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for HostName {}
+// SAFETY: as above.
+unsafe impl aya::Pod for QueryKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Query {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Flow {}
+// SAFETY: as above.
+unsafe impl aya::Pod for EventCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for UnreadCounters {}

@@ -29,6 +29,12 @@ pub trait Cell {
     fn compare_exchange(&self, old: u64, new: u64) -> bool;
 }
 
+/// A word that may also be overwritten, whatever it was.
+pub trait Overwrite: Cell {
+    /// Makes it `new`.
+    fn store(&self, new: u64);
+}
+
 /// The cells of one set.
 pub trait Cells {
     /// One of them.
@@ -97,6 +103,11 @@ pub fn find<C: Cell>(cells: &[C; WAYS], tag: u16, now: u64) -> Found {
 #[inline(always)]
 pub const fn state(cell: u64, tag: u16, now: u64) -> State {
     if has_tag(cell, tag) { unpack(cell, now) } else { State::from_bits(now & !1) }
+}
+
+/// The state of the source with `tag` in a copy of its set; `None` where it has no cell.
+pub fn find_state(set: &Set, tag: u16, now: u64) -> Option<State> {
+    set.0.iter().find(|&&cell| has_tag(cell, tag)).map(|&cell| unpack(cell, now))
 }
 
 #[inline(always)]

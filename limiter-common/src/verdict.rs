@@ -1,22 +1,44 @@
 //! What came of a packet. These enums are the only vocabulary: counters, `status` and tests all speak it.
 
-/// Why a SYN was refused.
+/// Why a SYN or a connection to some destination was refused.
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Its source is over the rule's rate.
+    /// Its source, or its destination, is over the rule's rate.
     Rate = 0,
-    /// Its source went over the rate earlier and its back-off has not ended.
+    /// That went over a limit earlier and its back-off has not ended.
     Backoff = 1,
     /// All sources together are over the rule's total rate.
     Total = 2,
     /// Other CPUs changed the same state in every try. It is judged to be over the limit.
     Contention = 3,
+    /// The destination's address is over the rate of each address.
+    PerIp = 4,
+    /// A DNS query: its name is over the rule's lookups.
+    Lookups = 5,
+    /// A packet: its destination is over the rule's packets.
+    Packets = 6,
+    /// A packet: its destination is over the rule's bytes.
+    Bytes = 7,
 }
 
 impl Reason {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 4] = [Self::Rate, Self::Backoff, Self::Total, Self::Contention];
+    pub const ALL: [Self; 8] = [
+        Self::Rate,
+        Self::Backoff,
+        Self::Total,
+        Self::Contention,
+        Self::PerIp,
+        Self::Lookups,
+        Self::Packets,
+        Self::Bytes,
+    ];
+    /// Those of SYNs, in the order of their counters.
+    pub const INBOUND: [Self; 4] = [Self::Rate, Self::Backoff, Self::Total, Self::Contention];
+    /// Those of connections, queries and packets to a destination.
+    pub const OUTBOUND: [Self; 7] =
+        [Self::Rate, Self::Backoff, Self::Contention, Self::PerIp, Self::Lookups, Self::Packets, Self::Bytes];
 
     /// The word for it in every output.
     pub const fn as_str(self) -> &'static str {
@@ -25,7 +47,27 @@ impl Reason {
             Self::Backoff => "backoff",
             Self::Total => "total",
             Self::Contention => "contention",
+            Self::PerIp => "per_ip",
+            Self::Lookups => "lookups",
+            Self::Packets => "packets",
+            Self::Bytes => "bytes",
         }
+    }
+
+    /// The one with this number; see [`Skip::from_number`] for why a match.
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            0 => Self::Rate,
+            1 => Self::Backoff,
+            2 => Self::Total,
+            3 => Self::Contention,
+            4 => Self::PerIp,
+            5 => Self::Lookups,
+            6 => Self::Packets,
+            7 => Self::Bytes,
+            _ => return None,
+        })
     }
 }
 
@@ -145,7 +187,7 @@ pub struct RuleCounters {
     /// SYNs within all limits.
     pub passed: u64,
     /// SYNs over a limit, by [`Reason`]; in monitor mode they went through all the same.
-    pub refused: [u64; Reason::ALL.len()],
+    pub refused: [u64; Reason::INBOUND.len()],
     /// Refused SYNs that were answered with an RST.
     pub resets: u64,
     /// Source prefixes that got a cell of their own; one that was pushed out and came back counts again.
@@ -169,6 +211,7 @@ mod tests {
     fn every_reason_has_the_counter_of_its_own_number() {
         for (i, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, i);
+            assert_eq!(Reason::from_number(i as u32), Some(reason));
         }
         for (i, skip) in Skip::ALL.into_iter().enumerate() {
             assert_eq!(skip as usize, i);

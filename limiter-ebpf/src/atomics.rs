@@ -2,19 +2,22 @@
 //!
 //! `core::sync::atomic` has no compare-and-swap for this target, so it is the compiler's intrinsic, always with
 //! sequential consistency. The BPF instruction is `r0 = cmpxchg_64(...)`, in kernels since 5.12.
+//!
+//! Additions hand nothing back: of a relaxed one whose result is used, the compiler makes an instruction that has none,
+//! without a word.
 
 #![expect(unsafe_code, reason = "the room of atomics")]
 
 use core::cell::UnsafeCell;
-use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
-use limiter_common::sources::Cell;
+use limiter_common::sources::{Cell, Overwrite};
 
 /// A 64-bit word of map memory, aligned to 8 bytes.
 #[repr(transparent)]
 pub struct Word(UnsafeCell<u64>);
 
-// SAFETY: every access below is one load or one compare-and-swap.
+// SAFETY: every access below is one load, one store, one addition or one compare-and-swap.
 unsafe impl Sync for Word {}
 
 impl Cell for Word {
@@ -29,5 +32,29 @@ impl Cell for Word {
         const ORDER: AtomicOrdering = AtomicOrdering::SeqCst;
         // SAFETY: the word is aligned and lives as long as the map.
         unsafe { atomic_cxchg::<u64, { ORDER }, { ORDER }>(self.0.get(), old, new).1 }
+    }
+}
+
+impl Overwrite for Word {
+    #[inline(always)]
+    fn store(&self, new: u64) {
+        // SAFETY: as for `load`.
+        unsafe { self.0.get().write_volatile(new) }
+    }
+}
+
+impl From<u64> for Word {
+    #[inline(always)]
+    fn from(value: u64) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+}
+
+impl Word {
+    /// Counts one more.
+    #[inline(always)]
+    pub fn increment(&self) {
+        // SAFETY: the word is aligned and lives as long as the map.
+        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(self.0.get(), 1) };
     }
 }

@@ -7,6 +7,8 @@
 
 #![expect(unsafe_code, reason = "arguments of global functions are raw, and their names are exported")]
 
+pub mod outbound;
+
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use limiter_common::key::Address;

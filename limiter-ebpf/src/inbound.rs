@@ -11,7 +11,7 @@ use limiter_common::sources::Tenant;
 use limiter_common::verdict::{Skip, Verdict};
 
 use crate::boundary::{self, Set};
-use crate::tables;
+use crate::tables::inbound as tables;
 
 /// What is to be done with a SYN.
 pub enum Inbound {

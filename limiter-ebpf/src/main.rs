@@ -4,6 +4,9 @@
 //!
 //! - `inbound` looks a SYN's rule up, judges it and counts
 //! - `reset` answers a refused SYN
+//! - `outbound` judges connections, datagrams and packets that the limited processes send
+//! - `observe` reads their DNS messages, so that addresses have names
+//! - `datagram` finds the payload of a packet
 //! - `boundary` cuts the program into parts that the verifier checks one by one
 //! - `tables` holds the maps, behind functions
 //! - `frame` and `atomics` are the rooms of unsafe memory: packets, and words that all CPUs share
@@ -19,9 +22,15 @@ mod atomics;
 #[cfg(target_arch = "bpf")]
 mod boundary;
 #[cfg(target_arch = "bpf")]
+mod datagram;
+#[cfg(target_arch = "bpf")]
 mod frame;
 #[cfg(target_arch = "bpf")]
 mod inbound;
+#[cfg(target_arch = "bpf")]
+mod observe;
+#[cfg(target_arch = "bpf")]
+mod outbound;
 #[cfg(target_arch = "bpf")]
 mod reset;
 #[cfg(target_arch = "bpf")]
@@ -30,13 +39,14 @@ mod tables;
 #[cfg(target_arch = "bpf")]
 mod program {
     use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
-    use aya_ebpf::macros::xdp;
-    use aya_ebpf::programs::XdpContext;
+    use aya_ebpf::macros::{cgroup_skb, cgroup_sock_addr, xdp};
+    use aya_ebpf::programs::{SkBuffContext, SockAddrContext, XdpContext};
     use limiter_common::rule::Action;
 
     use crate::frame::Frame;
     use crate::inbound::{self, Inbound};
-    use crate::{reset, tables};
+    use crate::tables::inbound as tables;
+    use crate::{datagram, observe, outbound, reset};
 
     /// Judges each SYN that arrives.
     #[xdp(frags)]
@@ -52,6 +62,57 @@ mod program {
                 XDP_PASS
             }
         }
+    }
+
+    /// Judges `connect()` over IPv4.
+    #[cgroup_sock_addr(connect4)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn connect4(ctx: SockAddrContext) -> i32 {
+        outbound::connect(&ctx, &outbound::destination_v4(&ctx))
+    }
+
+    /// Judges `connect()` over IPv6.
+    #[cgroup_sock_addr(connect6)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn connect6(ctx: SockAddrContext) -> i32 {
+        outbound::connect(&ctx, &outbound::destination_v6(&ctx))
+    }
+
+    /// Judges `sendto()` and `sendmsg()` over IPv4.
+    #[cgroup_sock_addr(sendmsg4)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
+        outbound::send(&ctx, &outbound::destination_v4(&ctx))
+    }
+
+    /// Judges `sendto()` and `sendmsg()` over IPv6.
+    #[cgroup_sock_addr(sendmsg6)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
+        outbound::send(&ctx, &outbound::destination_v6(&ctx))
+    }
+
+    /// Notes DNS queries; judges what is sent, where that is limited.
+    #[cgroup_skb(egress)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn egress(ctx: SkBuffContext) -> i32 {
+        datagram::sent(&ctx).into()
+    }
+
+    /// Learns from DNS answers.
+    #[cgroup_skb(ingress)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn ingress(ctx: SkBuffContext) -> i32 {
+        datagram::received(&ctx);
+        1
+    }
+
+    /// Learns from an answer that the daemon hands over (`BPF_PROG_TEST_RUN`); never attached.
+    #[cgroup_skb(ingress)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn teach(ctx: SkBuffContext) -> i32 {
+        observe::answer(ctx.skb.skb, 0, ctx.skb.len(), None);
+        1
     }
 
     #[panic_handler]

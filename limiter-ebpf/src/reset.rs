@@ -6,7 +6,7 @@ use limiter_common::reset::{self, Link, V4_WORDS, V6_WORDS};
 
 use crate::frame::Frame;
 use crate::inbound::Refused;
-use crate::tables;
+use crate::tables::inbound as tables;
 
 /// The verdict for the frame: sent back as an RST, or dropped where none may be sent.
 #[inline(always)]

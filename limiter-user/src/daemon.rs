@@ -1,5 +1,8 @@
 //! What `limiterctl attach` runs: load, attach, pin, show, and take it all off again.
 
+mod live;
+mod words;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -7,16 +10,18 @@ use anyhow::Context as _;
 use aya::maps::MapData;
 use limiter_common::maps;
 use limiter_common::rule::Action;
-use limiter_common::verdict::Reason;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::bpf::{self, Attached, Inbound, Mode, Pins, RuleTotals, SourceTable, Tables};
+use crate::bpf::{self, Attached, HostTables, Mode, Pins, Programs, SourceTable, Tables};
+use crate::cgroup::Cgroup;
+use crate::config::hostname::HostPattern;
+use crate::dns::{self, Watch};
 use crate::failure::Failure;
 use crate::host;
 use crate::interface::{self, Interface};
-use crate::policy::{InboundRule, Policy};
-use crate::state::{AttachedInterface, Lock, RuleState, State};
+use crate::policy::Policy;
+use crate::state::{AttachedCgroup, AttachedInterface, Lock, OutboundState, RuleState, State};
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -25,6 +30,8 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 pub struct Order {
     /// Interfaces by name.
     pub interfaces: Vec<String>,
+    /// Cgroups by path or by unit.
+    pub cgroups: Vec<String>,
     /// The rules.
     pub policy: Policy,
     /// How many sources get a cell of their own.
@@ -41,6 +48,7 @@ pub struct Order {
 pub async fn run(order: &Order) -> anyhow::Result<()> {
     let entries = order.policy.entries()?;
     host::check()?;
+    let cgroups = Cgroup::all(&order.cgroups)?;
     let _lock = Lock::take()?.map_err(|holder| {
         Failure::new(
             format!("limiterctl attach runs already (process {})", holder.pid),
@@ -58,15 +66,16 @@ pub async fn run(order: &Order) -> anyhow::Result<()> {
         return Err(bpf::other_program(taken, id).into());
     }
 
-    let mut inbound = Inbound::load(&entries, order.max_sources)?;
+    let mut programs = Programs::load(&entries, order.max_sources)?;
     pins.0.create()?;
-    pins.0.pin_maps(inbound.maps())?;
-    let state = attach(&mut inbound, &interfaces, order, &pins.0)?;
+    pins.0.pin_maps(programs.maps())?;
+    let outbound = attach_to_cgroups(&mut programs, &cgroups, order, &pins.0)?;
+    let state = attach(&mut programs, &interfaces, outbound, order, &pins.0)?;
     state.save()?;
-    announce(&state);
+    words::announce(&state);
 
-    let sources = SourceTable::map(map_data(&inbound)?)?;
-    watch(&Tables::of(&inbound)?, &sources, order, &mut signals).await?;
+    let mut watch = Watch::new(exact_names(&order.policy))?;
+    keep(&mut programs, &pins.0, order, &mut watch, &mut signals).await?;
     println!("limiterctl: detached");
     Ok(())
 }
@@ -84,14 +93,19 @@ impl Drop for Remover {
 }
 
 fn attach(
-    inbound: &mut Inbound,
+    programs: &mut Programs,
     interfaces: &[Interface],
+    outbound: Option<OutboundState>,
     order: &Order,
     pins: &Pins,
 ) -> anyhow::Result<State> {
+    let rules = order.policy.rules.iter().map(RuleState::from).collect();
+    if interfaces.is_empty() {
+        return Ok(State { program: 0, interfaces: Vec::new(), rules, outbound });
+    }
     let answers = order.policy.rules.iter().any(|rule| rule.action == Action::Reset && !rule.monitor);
     let action = if answers { Action::Reset } else { Action::Drop };
-    let program = inbound.program();
+    let program = programs.inbound();
     let mut attached = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
         let Attached { link, mode, why_generic } = bpf::attach(program, interface, order.mode, action)?;
@@ -104,82 +118,76 @@ fn attach(
         });
     }
     let program = program.info().context("cannot ask for the program's id")?.id();
-    Ok(State {
-        program,
-        interfaces: attached,
-        rules: order.policy.rules.iter().map(RuleState::from).collect(),
-    })
+    Ok(State { program, interfaces: attached, rules, outbound })
 }
 
-impl From<&InboundRule> for RuleState {
-    fn from(rule: &InboundRule) -> Self {
-        Self {
-            name: rule.name.clone(),
-            ports: rule.ports.ranges(),
-            rate: rule.rate.map(|rate| rate.to_string()),
-            total_rate: rule.total_rate.map(|rate| rate.to_string()),
-            backoff_ms: u64::try_from(rule.backoff.as_millis()).unwrap_or(u64::MAX),
-            source_prefix: rule.source_prefix,
-            action: match rule.action {
-                Action::Reset => "reset".into(),
-                Action::Drop => "drop".into(),
-            },
-            monitor: rule.monitor,
-        }
-    }
-}
-
-/// Says what is attached where, how, and what it does.
-fn announce(state: &State) {
-    for interface in &state.interfaces {
-        println!("limiterctl: attached to {}, {} XDP", interface.name, interface.xdp_mode);
-        if let Some(why) = &interface.why_generic {
-            println!("  not native: {why}");
-        }
-    }
-    for rule in &state.rules {
-        println!("limiterctl: {}", describe(rule));
-    }
-}
-
-/// A rule in a sentence.
-fn describe(rule: &RuleState) -> String {
-    let mut limits = Vec::new();
-    if let Some(rate) = &rule.rate {
-        limits.push(format!("{rate} for each {}", rule.source_prefix));
-    }
-    if let Some(total) = &rule.total_rate {
-        limits.push(format!("{total} for all together"));
-    }
-    let backoff = if rule.backoff_ms > 0 {
-        format!(", back-off {}", humantime::format_duration(Duration::from_millis(rule.backoff_ms)))
-    } else {
-        String::new()
-    };
-    let then = if rule.monitor { "counted and let through" } else { &rule.action };
-    format!("port {}: {}{backoff}; over it: {then}", rule.ports.join(","), limits.join(", "))
-}
-
-/// Shows the counters on a terminal and keeps the table of sources, until a signal comes.
-async fn watch(
-    tables: &Tables<&MapData>,
-    sources: &SourceTable,
+fn attach_to_cgroups(
+    programs: &mut Programs,
+    cgroups: &[Cgroup],
     order: &Order,
+    pins: &Pins,
+) -> anyhow::Result<Option<OutboundState>> {
+    let Some(policy) = &order.policy.outbound else { return Ok(None) };
+    let mut attached = Vec::with_capacity(cgroups.len());
+    for cgroup in cgroups {
+        let links = programs
+            .attach_to_cgroup(&cgroup.open()?)
+            .with_context(|| format!("cannot limit cgroup {}", cgroup.name))?;
+        for (program, link) in links {
+            pins.pin_cgroup_link(cgroup.id, &program, link)?;
+        }
+        attached.push(AttachedCgroup { name: cgroup.name.clone(), path: cgroup.path.clone(), id: cgroup.id });
+    }
+    Ok(Some(OutboundState {
+        cgroups: attached,
+        rules: words::host_rules(policy),
+        errno: policy.errno.to_string(),
+        monitor: policy.monitor,
+    }))
+}
+
+/// The names that the daemon resolves itself.
+fn exact_names(policy: &Policy) -> Vec<String> {
+    let rules = policy.outbound.iter().flat_map(|outbound| &outbound.rules);
+    let patterns = rules.flat_map(|rule| &rule.patterns);
+    patterns
+        .filter_map(|pattern| match pattern {
+            HostPattern::Exact(name) => Some(name.clone()),
+            HostPattern::Wildcard(_) | HostPattern::Network(_) => None,
+        })
+        .collect()
+}
+
+/// Shows the counters on a terminal, keeps the tables, and resolves listed names, until a signal comes.
+async fn keep(
+    programs: &mut Programs,
+    pins: &Pins,
+    order: &Order,
+    watch: &mut Watch,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let mut show = interval(SHOW_EVERY);
     show.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sweep = interval(SourceTable::SWEEP_EVERY);
+    let mut tables = Vec::new();
+    for name in [maps::SOURCES, maps::STATES, maps::SHARED_STATES] {
+        tables.push(SourceTable::map(map_data(programs, name)?)?);
+    }
+    let inbound = Tables::<MapData>::pinned(pins)?;
+    let outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
     let live = io::stdout().is_terminal();
     let mut before = None;
     loop {
         tokio::select! {
             () = signals.recv() => break,
-            _ = sweep.tick() => { sources.sweep(); }
+            _ = sweep.tick() => for table in &tables { table.sweep(); },
+            answer = watch.next() => for message in dns::message::answers(&answer.name, &answer.addresses)? {
+                programs.teach_answer(&message)?;
+            },
             _ = show.tick(), if live => {
-                let now = sum(tables, order.policy.rules.len())?;
+                let now = live::sum(&inbound, outbound.as_ref(), &order.policy)?;
                 // Back to the start of the line, and clear what the last one left behind it.
-                print!("\r{}\x1b[K", live_line(&now, before.as_ref()));
+                print!("\r{}\x1b[K", live::line(&now, before.as_ref()));
                 io::stdout().flush()?;
                 before = Some(now);
             }
@@ -191,46 +199,10 @@ async fn watch(
     Ok(())
 }
 
-/// The counters of all rules together.
-fn sum(tables: &Tables<&MapData>, rules: usize) -> anyhow::Result<RuleTotals> {
-    let mut sum = RuleTotals::default();
-    for number in 1..=rules as u32 {
-        let rule = tables.rule(number)?;
-        sum.passed += rule.passed;
-        sum.sources += rule.sources;
-        for reason in Reason::ALL {
-            sum.refused[reason as usize] += rule.refused[reason as usize];
-        }
-    }
-    Ok(sum)
-}
-
-/// `passed 1200 (15/s)  refused 34 (2/s): rate 30, total 4  sources 12`, in less than 80 columns for years.
-fn live_line(now: &RuleTotals, before: Option<&RuleTotals>) -> String {
-    let refused = |totals: &RuleTotals| totals.refused.iter().sum::<u64>();
-    let (last_passed, last_refused) =
-        before.map_or((now.passed, refused(now)), |last| (last.passed, refused(last)));
-    let reasons: Vec<_> = Reason::ALL
-        .into_iter()
-        .filter(|&reason| now.refused[reason as usize] > 0)
-        .map(|reason| format!("{} {}", reason.as_str(), now.refused[reason as usize]))
-        .collect();
-    format!(
-        "passed {} ({}/s)  refused {} ({}/s){}{}  sources {}",
-        now.passed,
-        now.passed - last_passed,
-        refused(now),
-        refused(now) - last_refused,
-        if reasons.is_empty() { "" } else { ": " },
-        reasons.join(", "),
-        now.sources,
-    )
-}
-
-fn map_data(inbound: &Inbound) -> anyhow::Result<&MapData> {
-    match inbound.map(maps::SOURCES) {
+fn map_data<'a>(programs: &'a Programs, name: &str) -> anyhow::Result<&'a MapData> {
+    match programs.map(name) {
         aya::maps::Map::Array(data) => Ok(data),
-        _ => anyhow::bail!("the table of sources is not an array"),
+        _ => anyhow::bail!("map {name} is not an array"),
     }
 }
 

@@ -4,19 +4,27 @@
 //!
 //! - [`cli`] is a file a verb: raw arguments in, checked ones out, an exit code back
 //! - [`daemon`] runs while limits are attached; [`status`] tells what they did, and needs no daemon
+//! - [`why`] says why a destination is refused, [`hosts`] lists those that are known
 //! - [`policy`] turns what was asked for into map entries, without touching a map
 //! - [`config`] reads rates, ports, prefixes and durations as people write them
-//! - [`bpf`] loads, attaches, pins and reads; [`interface`] and [`host`] ask the kernel what is there
+//! - [`dns`] resolves the names that rules list
+//! - [`bpf`] loads, attaches, pins and reads; [`interface`], [`cgroup`], [`host`] and [`clock`] ask the kernel
 //! - [`state`] is what one process leaves for the next under `/run/limiterctl`
-//! - [`failure`] is an error with its cure
+//! - [`failure`] is an error with its cure; [`table`] is how tables look
 
 pub mod bpf;
+pub mod cgroup;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod dns;
 pub mod failure;
 pub mod host;
+pub mod hosts;
 pub mod interface;
 pub mod policy;
 pub mod state;
 pub mod status;
+pub mod table;
+pub mod why;

@@ -1,5 +1,7 @@
 //! What was asked for, and the map entries that say it to the kernel. Pure: no map, no clock.
 
+pub mod outbound;
+
 use std::time::Duration;
 
 use limiter_common::gcra::Limit;
@@ -10,6 +12,7 @@ use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 use crate::config::rate::Rate;
 use crate::failure::Failure;
+pub use outbound::{OutboundEntries, OutboundPolicy};
 
 /// One rule, as asked for.
 #[derive(Debug, Clone)]
@@ -37,6 +40,8 @@ pub struct InboundRule {
 pub struct Policy {
     /// In the order of their numbers.
     pub rules: Vec<InboundRule>,
+    /// What holds for destinations.
+    pub outbound: Option<OutboundPolicy>,
 }
 
 /// The same for the kernel.
@@ -46,6 +51,8 @@ pub struct Entries {
     pub rules: Vec<(u32, Rule)>,
     /// Only elements in which a port has a rule.
     pub ports: Vec<(u32, PortSet)>,
+    /// What holds for destinations.
+    pub outbound: Option<OutboundEntries>,
 }
 
 impl Policy {
@@ -61,7 +68,8 @@ impl Policy {
                 format!("{} rules are the most; a rule may hold many ports", MAX_RULES - 1),
             ));
         }
-        let mut entries = Entries { rules: Vec::new(), ports: Vec::new() };
+        let outbound = self.outbound.as_ref().map(OutboundPolicy::entries).transpose()?;
+        let mut entries = Entries { rules: Vec::new(), ports: Vec::new(), outbound };
         let mut owners = vec![0u8; 1 << 16];
         for (number, rule) in (1..=u8::MAX).zip(&self.rules) {
             entries.rules.push((number.into(), rule.entry()?));
@@ -135,7 +143,8 @@ mod tests {
 
     #[test]
     fn every_port_gets_its_rules_number() {
-        let policy = Policy { rules: vec![rule("web", "80,443"), rule("other", "8000-8127")] };
+        let policy =
+            Policy { rules: vec![rule("web", "80,443"), rule("other", "8000-8127")], outbound: None };
         let entries = policy.entries().unwrap();
         let number = |port: u16| {
             let (_, set) = entries.ports.iter().find(|(index, _)| *index == PortSet::index(port)).unwrap();
@@ -147,14 +156,17 @@ mod tests {
 
     #[test]
     fn two_hundred_and_fifty_five_rules_are_the_most() {
-        let many = |n: u32| Policy { rules: (1..=n).map(|i| rule(&i.to_string(), &i.to_string())).collect() };
+        let many = |n: u32| {
+            let rules = (1..=n).map(|i| rule(&i.to_string(), &i.to_string())).collect();
+            Policy { rules, outbound: None }
+        };
         assert_eq!(many(255).entries().unwrap().rules.len(), 255);
         assert_eq!(many(256).entries().unwrap_err().cause, "256 rules are too many");
     }
 
     #[test]
     fn a_port_belongs_to_one_rule() {
-        let policy = Policy { rules: vec![rule("web", "80"), rule("all", "1-100")] };
+        let policy = Policy { rules: vec![rule("web", "80"), rule("all", "1-100")], outbound: None };
         assert_eq!(policy.entries().unwrap_err().cause, "port 80 is in rule 'web' and in rule 'all'");
     }
 
@@ -163,12 +175,12 @@ mod tests {
         let mut idle = rule("idle", "80");
         idle.rate = None;
         assert_eq!(
-            Policy { rules: vec![idle.clone()] }.entries().unwrap_err().cause,
+            Policy { rules: vec![idle.clone()], outbound: None }.entries().unwrap_err().cause,
             "rule 'idle' limits nothing"
         );
         idle.total_rate = Some("1/s".parse().unwrap());
-        assert!(Policy { rules: vec![idle.clone()] }.entries().is_ok());
+        assert!(Policy { rules: vec![idle.clone()], outbound: None }.entries().is_ok());
         idle.backoff = Duration::from_secs(1);
-        assert!(Policy { rules: vec![idle] }.entries().is_err());
+        assert!(Policy { rules: vec![idle], outbound: None }.entries().is_err());
     }
 }

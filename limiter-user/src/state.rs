@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use limiter_common::outbound::Kind;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
@@ -23,12 +24,85 @@ const DIRECTORY: &str = "/run/limiterctl";
 /// What is attached, without its counters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The kernel's id of the program.
+    /// The kernel's id of the program on interfaces; 0 where there is none.
     pub program: u32,
     /// Where it is.
     pub interfaces: Vec<AttachedInterface>,
     /// In the order of their numbers, which begin with 1.
     pub rules: Vec<RuleState>,
+    /// What holds for destinations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<OutboundState>,
+}
+
+/// Limits on destinations in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundState {
+    /// Whose processes they hold for.
+    pub cgroups: Vec<AttachedCgroup>,
+    /// The rules.
+    pub rules: Vec<HostRuleState>,
+    /// What a refused call gets: `EDQUOT`.
+    pub errno: String,
+    /// Whether refusals are only counted.
+    pub monitor: bool,
+}
+
+/// A cgroup that the programs were put on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedCgroup {
+    /// Its path below the mount of cgroup v2.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// Its number, which a new cgroup of the same name does not have.
+    pub id: u64,
+}
+
+/// A rule for destinations in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRuleState {
+    /// Its number in the maps.
+    pub number: u32,
+    /// What it lists: `google.com`, `*.google.com`, `192.0.2.0/24`; `default` or `per-ip` where it lists nothing.
+    pub hosts: Vec<String>,
+    /// `20/second burst 20`.
+    pub rate: Option<String>,
+    /// DNS queries.
+    pub lookups: Option<String>,
+    /// Packets sent.
+    pub packets: Option<String>,
+    /// Bytes sent.
+    pub bytes: Option<String>,
+    /// Milliseconds; 0 for none.
+    pub backoff_ms: u64,
+    /// Whether all that it lists shares one state.
+    pub shared: bool,
+}
+
+impl OutboundState {
+    /// The rule with this number.
+    pub fn rule(&self, number: u32) -> Option<&HostRuleState> {
+        self.rules.iter().find(|rule| rule.number == number)
+    }
+}
+
+impl HostRuleState {
+    /// What it lists, in one word.
+    pub fn name(&self) -> String {
+        self.hosts.join(",")
+    }
+
+    /// The limit on something, as written.
+    pub fn limit(&self, kind: Kind) -> Option<&str> {
+        match kind {
+            Kind::Rate => &self.rate,
+            Kind::Lookups => &self.lookups,
+            Kind::Packets => &self.packets,
+            Kind::Bytes => &self.bytes,
+        }
+        .as_deref()
+    }
 }
 
 /// An interface that the program was put on.

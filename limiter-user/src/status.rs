@@ -1,9 +1,11 @@
 //! What is attached and what it did: read from pins and `/run`, with or without a daemon.
 
+mod outbound;
+
 use std::collections::BTreeMap;
 
 use aya::maps::MapData;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use limiter_common::maps;
 use limiter_common::verdict::{Reason, Skip};
 use serde::Serialize;
@@ -12,9 +14,8 @@ use crate::bpf::{Pins, RuleTotals, SourceTable, Tables};
 use crate::failure::Failure;
 use crate::interface;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
-
-/// How wide a table may be at least, whatever a terminal says of itself.
-const WIDTH: u16 = 80;
+use crate::table;
+pub use outbound::OutboundStatus;
 
 /// Everything `limiterctl status` knows; this is its JSON.
 #[derive(Debug, Serialize)]
@@ -27,6 +28,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// In the order of their numbers.
     pub rules: Vec<RuleStatus>,
+    /// What holds for destinations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<OutboundStatus>,
     /// Packets that passed unjudged because they were not understood, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// How full the table of sources is.
@@ -108,6 +112,7 @@ impl Status {
             daemon_pid,
             interfaces: Vec::new(),
             rules: Vec::new(),
+            outbound: None,
             skipped: BTreeMap::new(),
             source_table: None,
         }
@@ -122,11 +127,18 @@ impl Status {
             rules.push(RuleStatus::new(rule, tables.rule(number)?));
         }
         let skipped = tables.skipped()?;
+        let outbound = state.outbound.map(|outbound| OutboundStatus::read(outbound, pins)).transpose()?;
         let is_active = |attached: &AttachedInterface| {
             here.iter().any(|i| i.index == attached.index && i.xdp_program == Some(state.program))
         };
         Ok(Self {
-            mode: if rules.iter().all(|rule| rule.rule.monitor) { Mode::Monitor } else { Mode::Enforce },
+            mode: if rules.iter().all(|rule| rule.rule.monitor)
+                && outbound.as_ref().is_none_or(|outbound| outbound.monitor)
+            {
+                Mode::Monitor
+            } else {
+                Mode::Enforce
+            },
             daemon_pid,
             interfaces: state
                 .interfaces
@@ -134,6 +146,7 @@ impl Status {
                 .map(|attached| InterfaceStatus { active: is_active(&attached), attached })
                 .collect(),
             rules,
+            outbound,
             skipped: Skip::ALL
                 .into_iter()
                 .filter(|skip| skip.is_counted())
@@ -156,8 +169,17 @@ impl Status {
         if self.daemon_pid.is_none() {
             lines.push("the daemon is gone; its limits still hold (limiterctl detach removes them)".into());
         }
+        if let Some(outbound) = &self.outbound {
+            lines.extend(outbound.cgroup_lines());
+        }
         lines.push(String::new());
-        lines.push(self.rules_table().to_string());
+        if !self.rules.is_empty() {
+            lines.push(self.rules_table().to_string());
+        }
+        if let Some(outbound) = &self.outbound {
+            lines.push(outbound.rules_table().to_string());
+            lines.extend(outbound.remarks());
+        }
         for rule in self.rules.iter().filter(|rule| rule.rule.monitor) {
             lines.push(format!("{}: monitor mode, what is refused here went through", rule.rule.name));
         }
@@ -181,12 +203,9 @@ impl Status {
     }
 
     fn rules_table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        // A serial console says that it has no columns at all.
-        table.set_width(table.width().unwrap_or(0).max(WIDTH));
         let reasons = [Reason::Rate, Reason::Backoff, Reason::Total].map(Reason::as_str);
-        table.set_header(["rule", "ports", "passed"].into_iter().chain(reasons).chain(["sources"]));
+        let [rate, backoff, total] = reasons;
+        let mut table = table::new(["rule", "ports", "passed", rate, backoff, total, "sources"]);
         for rule in &self.rules {
             let mut row = vec![rule.rule.name.clone(), rule.rule.ports.join(","), rule.passed.to_string()];
             row.extend(reasons.map(|reason| rule.refused[reason].to_string()));
@@ -205,7 +224,7 @@ impl RuleStatus {
         Self {
             rule,
             passed: totals.passed,
-            refused: Reason::ALL.into_iter().map(|r| (r.as_str(), totals.refused[r as usize])).collect(),
+            refused: Reason::INBOUND.into_iter().map(|r| (r.as_str(), totals.refused[r as usize])).collect(),
             resets: totals.resets,
             sources: totals.sources,
             evictions: totals.evictions,

@@ -3,7 +3,7 @@
 use aya::programs::{TestRun, TestRunOptions};
 use limiter_common::rule::Action;
 use limiter_common::verdict::{Reason, Skip};
-use limiter_user::bpf::{Inbound, Tables};
+use limiter_user::bpf::{Programs, Tables};
 use limiter_user::policy::{InboundRule, Policy};
 
 /// Rules by name and number, in this order.
@@ -54,7 +54,7 @@ pub struct Seen {
 
 /// The program, loaded with a rule for each port above, and attached to nothing.
 pub struct Program {
-    inbound: Inbound,
+    programs: Programs,
 }
 
 impl Program {
@@ -66,7 +66,7 @@ impl Program {
             rule(DROPS, "1/h burst 1", Action::Drop, false),
             rule(MONITORS, "1/h burst 1", Action::Reset, true),
         ];
-        let mut program = Self::with(&Policy { rules });
+        let mut program = Self::with(&Policy { rules, outbound: None });
         for port in [RESETS, DROPS, MONITORS] {
             let first =
                 program.run(&super::packet::Frame::ipv4("192.0.2.9", "192.0.2.1").tcp(1, port).syn().build());
@@ -78,7 +78,7 @@ impl Program {
     /// Loads it with other rules.
     pub fn with(policy: &Policy) -> Self {
         let entries = policy.entries().expect("the policy is good");
-        Self { inbound: Inbound::load(&entries, 4096).unwrap_or_else(|error| panic!("{error:?}")) }
+        Self { programs: Programs::load(&entries, 4096).unwrap_or_else(|error| panic!("{error:?}")) }
     }
 
     /// Shows it one packet of at least 14 bytes.
@@ -88,7 +88,7 @@ impl Program {
         let mut out = vec![0; frame.len() + 64];
         let options =
             TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
-        let result = self.inbound.program().test_run(options).expect("the program runs");
+        let result = self.programs.inbound().test_run(options).expect("the program runs");
         out.truncate(result.data_size_out as usize);
         let verdict = match result.return_value {
             0 => XdpVerdict::Aborted,
@@ -101,18 +101,19 @@ impl Program {
     }
 
     /// The program and its maps.
-    pub const fn inbound(&mut self) -> &mut Inbound {
-        &mut self.inbound
+    pub const fn programs(&mut self) -> &mut Programs {
+        &mut self.programs
     }
 
     fn counters(&self) -> Vec<(Counted, u64)> {
-        let tables = Tables::of(&self.inbound).expect("the maps are there");
+        let tables = Tables::of(&self.programs).expect("the maps are there");
         let mut counters = Vec::new();
         for number in 1..=4 {
             let rule = tables.rule(number).expect("the counters can be read");
             counters.push((Counted::Passed, rule.passed));
-            counters
-                .extend(Reason::ALL.map(|reason| (Counted::Refused(reason), rule.refused[reason as usize])));
+            counters.extend(
+                Reason::INBOUND.map(|reason| (Counted::Refused(reason), rule.refused[reason as usize])),
+            );
         }
         let skipped = tables.skipped().expect("the counters can be read");
         counters.extend(Skip::ALL.map(|skip| (Counted::Skipped(skip), skipped.0[skip as usize])));

@@ -37,23 +37,26 @@ fn instructions() -> Vec<(u8, i32)> {
     instructions
 }
 
-/// The compiler miscompiles relaxed additions whose result is used, without a word; so the object has none.
+/// The compiler miscompiles relaxed additions whose result is used, without a word: `atomics.rs` hands none back, and
+/// nothing else is atomic.
 #[test]
-fn every_atomic_instruction_is_a_compare_and_swap_of_64_bits() {
+fn every_atomic_instruction_is_a_compare_and_swap_or_an_addition_of_64_bits() {
     const ATOMIC_32: u8 = 0xc3;
     const ATOMIC_64: u8 = 0xdb;
     const COMPARE_AND_SWAP: i32 = 0xf1;
+    const ADD: i32 = 0x00;
     let atomics: Vec<_> =
         instructions().into_iter().filter(|(opcode, _)| matches!(*opcode, ATOMIC_32 | ATOMIC_64)).collect();
     assert!(atomics.len() >= 2, "the source's state and the total's: {atomics:x?}");
-    assert!(atomics.iter().all(|atomic| *atomic == (ATOMIC_64, COMPARE_AND_SWAP)), "{atomics:x?}");
+    let is_allowed = |atomic: &(u8, i32)| matches!(*atomic, (ATOMIC_64, COMPARE_AND_SWAP | ADD));
+    assert!(atomics.iter().all(is_allowed), "{atomics:x?}");
 }
 
 /// Kernel 6.1 needs 1.8 times as many as 6.12 and newer ones: held to this here, it stays below 100,000 there.
 #[test]
 fn the_verifier_is_done_within_a_tenth_of_its_budget() {
     let mut program = Program::load();
-    let info = program.inbound().program().info().expect("the kernel tells");
+    let info = program.programs().inbound().info().expect("the kernel tells");
     let verified = info.verified_instruction_count().expect("kernels since 5.16 count");
     println!("{verified} instructions verified, {} bytes of machine code", info.size_jitted());
     assert!(verified <= 50_000, "{verified} instructions");
@@ -73,7 +76,7 @@ fn two_hundred_and_fifty_five_rules_each_count_their_own() {
         action: Action::Drop,
         monitor: false,
     });
-    let mut program = Program::with(&Policy { rules: rules.collect() });
+    let mut program = Program::with(&Policy { rules: rules.collect(), outbound: None });
     let syn = |port| Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(1, port).syn().build();
     for number in 1..=255u16 {
         // One source, one bucket a rule: the first port's SYN passes, then all ports of that rule are closed.
@@ -82,7 +85,7 @@ fn two_hundred_and_fifty_five_rules_each_count_their_own() {
         assert_eq!(verdicts, [XdpVerdict::Pass, XdpVerdict::Drop, XdpVerdict::Drop], "rule {number}");
         assert_eq!(program.run(&syn(1000 + number * 100 + 50)).verdict, XdpVerdict::Pass, "a port between");
     }
-    let tables = Tables::of(program.inbound()).expect("the maps are there");
+    let tables = Tables::of(program.programs()).expect("the maps are there");
     for number in 1..=255 {
         let rule = tables.rule(number).expect("the counters can be read");
         assert_eq!((rule.passed, rule.refused[0], rule.sources), (1, 2, 1), "rule {number}");
@@ -103,6 +106,7 @@ fn a_source_is_its_prefix() {
             action: Action::Drop,
             monitor: false,
         }],
+        outbound: None,
     });
     let mut verdict = |frame: Frame| program.run(&frame.tcp(1, 80).syn().build()).verdict;
     for (first, neighbour, stranger) in
@@ -127,11 +131,11 @@ fn the_sweep_empties_cells_that_were_idle_for_an_hour_and_no_others() {
     let mut program = Program::load();
     let now = limiter_tests::wire::monotonic_ns();
     let cell = |tag, minutes| pack(tag, State::from_bits(now.wrapping_add_signed(minutes * MINUTE) & !1));
-    let mut sources: Array<_, Set> = program.inbound().map_mut(maps::SOURCES).try_into().expect("an array");
+    let mut sources: Array<_, Set> = program.programs().map_mut(maps::SOURCES).try_into().expect("an array");
     let set = |cells: [u64; 4]| Set([cells[0], cells[1], cells[2], cells[3], 0, 0, 0, 0]);
     sources.set(7, set([cell(1, -61), cell(2, -59), cell(3, 0), cell(4, 600)]), 0).expect("the map is ours");
 
-    let table = SourceTable::map(match program.inbound().map(maps::SOURCES) {
+    let table = SourceTable::map(match program.programs().map(maps::SOURCES) {
         Map::Array(data) => data,
         other => panic!("{other:?}"),
     });
@@ -139,7 +143,7 @@ fn the_sweep_empties_cells_that_were_idle_for_an_hour_and_no_others() {
     assert_eq!(table.fill(), (4096, 4));
     assert_eq!(table.sweep(), 1);
     assert_eq!(table.fill(), (4096, 3));
-    let sources: Array<_, Set> = program.inbound().map(maps::SOURCES).try_into().expect("an array");
+    let sources: Array<_, Set> = program.programs().map(maps::SOURCES).try_into().expect("an array");
     assert_eq!(
         sources.get(&7, 0).expect("the map is ours"),
         set([0, cell(2, -59), cell(3, 0), cell(4, 600)])

@@ -2,12 +2,14 @@
 
 mod attach;
 mod load;
+pub mod outbound;
 mod pins;
 mod sources;
 mod tables;
 
 pub use attach::{Attached, Mode, XdpMode, attach, other_program};
-pub use load::{Inbound, OBJECT};
+pub use load::{OBJECT, Programs, name_hash, pattern_key};
+pub use outbound::HostTables;
 pub use pins::Pins;
 pub use sources::SourceTable;
 pub use tables::{RuleTotals, SkipTotals, Tables};

@@ -72,8 +72,20 @@ impl Pins {
     ///
     /// As the kernel says.
     pub fn pin_link(&self, index: u32, link: FdLink) -> anyhow::Result<()> {
-        link.pin(self.links.join(index.to_string()))
-            .with_context(|| format!("cannot pin the link of {index}"))?;
+        self.pin(&index.to_string(), link)
+    }
+
+    /// Pins the link of a program on a cgroup with this number.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn pin_cgroup_link(&self, id: u64, program: &str, link: FdLink) -> anyhow::Result<()> {
+        self.pin(&cgroup_link(id, program), link)
+    }
+
+    fn pin(&self, name: &str, link: FdLink) -> anyhow::Result<()> {
+        link.pin(self.links.join(name)).with_context(|| format!("cannot pin link {name}"))?;
         Ok(())
     }
 
@@ -86,7 +98,7 @@ impl Pins {
         MapData::from_pin(self.maps.join(name)).with_context(|| format!("cannot open the pinned map {name}"))
     }
 
-    /// How many links are pinned: interfaces that programs are on.
+    /// How many links are pinned: programs on interfaces and cgroups.
     pub fn links(&self) -> usize {
         fs::read_dir(&self.links).map_or(0, Iterator::count)
     }
@@ -116,6 +128,10 @@ impl Pins {
             _ => Ok(removed),
         }
     }
+}
+
+fn cgroup_link(id: u64, program: &str) -> String {
+    format!("cgroup-{id}-{program}")
 }
 
 fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use aya::maps::MapData;
 use limiter_common::sources::{Set, WAYS, is_idle_for};
 use memmap2::{MmapOptions, MmapRaw};
-use nix::time::{ClockId, clock_gettime};
+
+use crate::clock;
 
 /// How long a source must have been idle before its cell is emptied.
 ///
@@ -48,7 +49,7 @@ impl SourceTable {
 
     /// Empties the cells of sources that have long been idle; says how many.
     pub fn sweep(&self) -> usize {
-        let now = now();
+        let now = clock::now();
         let age = IDLE.as_nanos() as u64;
         self.cells()
             .iter()
@@ -69,10 +70,4 @@ impl SourceTable {
         // the kernel's programs included, does so by whole words or compare-and-swap.
         unsafe { std::slice::from_raw_parts(first, cells) }
     }
-}
-
-/// The clock that the programs read (`bpf_ktime_get_ns`), in nanoseconds.
-fn now() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }

@@ -7,7 +7,7 @@ use aya::maps::{Map, MapData, PerCpuArray};
 use limiter_common::maps;
 use limiter_common::verdict::{Reason, RuleCounters, Skip, SkipCounters};
 
-use super::{Inbound, Pins};
+use super::{Pins, Programs};
 
 /// A rule's counters over all CPUs.
 pub type RuleTotals = RuleCounters;
@@ -26,10 +26,10 @@ impl<'a> Tables<&'a MapData> {
     /// # Errors
     ///
     /// None, unless the object is not ours.
-    pub fn of(inbound: &'a Inbound) -> anyhow::Result<Self> {
+    pub fn of(programs: &'a Programs) -> anyhow::Result<Self> {
         Ok(Self {
-            rules: inbound.map(maps::COUNTERS).try_into()?,
-            skipped: inbound.map(maps::SKIPPED).try_into()?,
+            rules: programs.map(maps::COUNTERS).try_into()?,
+            skipped: programs.map(maps::SKIPPED).try_into()?,
         })
     }
 }
@@ -71,7 +71,7 @@ impl<T: Borrow<MapData>> Tables<T> {
         let mut sum = RuleTotals::default();
         for cpu in self.rule_by_cpu(number)? {
             sum.passed += cpu.passed;
-            for reason in Reason::ALL {
+            for reason in Reason::INBOUND {
                 sum.refused[reason as usize] += cpu.refused[reason as usize];
             }
             sum.resets += cpu.resets;

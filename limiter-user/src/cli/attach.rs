@@ -9,40 +9,60 @@ use limiter_common::rule::Action;
 
 use crate::bpf::Mode;
 use crate::config::duration;
+use crate::config::errno::RefusalErrno;
+use crate::config::hostname::HostPattern;
 use crate::config::prefix::SourcePrefix;
 use crate::daemon::{self, Order};
+use crate::dns;
 use crate::failure::Failure;
-use crate::policy::{InboundRule, Policy};
+use crate::policy::{InboundRule, OutboundPolicy, Policy};
 
 /// Names the one rule that comes from flags.
 const RULE: &str = "command-line";
 
-/// Attach limits to network interfaces, and keep them until interrupted
+/// Attach limits to network interfaces and to cgroups, and keep them until interrupted
 ///
-/// Each source address may open new connections at the given rate. What is over it gets a TCP reset, at once and
-/// before the kernel allocates anything. Everything that is not a SYN to one of the ports passes untouched.
+/// Inbound, on interfaces: each source address may open new connections at the given rate. What is over it gets a TCP
+/// reset, at once and before the kernel allocates anything. Everything that is not a SYN to one of the ports passes
+/// untouched.
+///
+/// Outbound, for the processes in a cgroup: each destination name may be connected to at its rate. What is over it gets
+/// an error from `connect()`, at once; `limiterctl why NAME` tells which limit it was and for how long.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: like iptables -p tcp --syn -m multiport --dports 80,443 -m hashlimit \
 --hashlimit-above 900/min --hashlimit-burst 60 --hashlimit-mode srcip -j REJECT --reject-with tcp-reset:
 
   sudo limiterctl attach --interface eth0 --port 80,443 --rate '900/min burst 60'
 
+Example: the processes of a unit may connect to any name 10 times a second, to Google's 20 times, and whoever is over
+that waits for 15 seconds:
+
+  sudo limiterctl attach --cgroup shop.service --default-rate '10/s burst 10' --backoff 15s \\
+      --host 'google.com,*.google.com = 20/s burst 20'
+
 It shows its counters while it runs. SIGINT (Ctrl-C) and SIGTERM detach.")]
 pub struct Arguments {
     /// Network interfaces, separated by commas or each with a flag of its own
-    #[arg(short, long, value_name = "NAME", required = true, value_delimiter = ',')]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        required_unless_present = "cgroup",
+        requires = "port"
+    )]
     interface: Vec<String>,
 
     /// Ports and ranges that the limit holds for, together: 80,443,8000-8100
-    #[arg(short, long, value_name = "PORTS", required = true)]
+    #[arg(short, long, value_name = "PORTS", requires = "interface")]
     port: Vec<String>,
 
     /// New connections of one source: '900/min burst 60'. Without a burst, what a second allows (at least 5)
-    #[arg(short, long, value_name = "RATE")]
+    #[arg(short, long, value_name = "RATE", requires = "interface")]
     rate: Option<String>,
 
     /// New connections of all sources together: '20000/s'
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", requires = "interface")]
     total_rate: Option<String>,
 
     /// What a refused connection gets: a TCP reset, or silence
@@ -53,7 +73,7 @@ pub struct Arguments {
     #[arg(long, value_name = "V4,V6", default_value = "32,64")]
     source_prefix: String,
 
-    /// Refuse a source for this long once it is over its rate: 60s, 5min
+    /// Refuse a source, or a destination, for this long once it is over its rate: 60s, 5min
     #[arg(long, value_name = "TIME")]
     backoff: Option<String>,
 
@@ -68,6 +88,30 @@ pub struct Arguments {
     /// Where the program runs: in the driver, in the kernel's stack, or the best there is
     #[arg(long, value_enum, default_value_t)]
     xdp_mode: Mode,
+
+    /// Limit what the processes of this cgroup connect to: a path in cgroup v2, or a systemd unit's name
+    #[arg(short, long, value_name = "CGROUP", value_delimiter = ',')]
+    cgroup: Vec<String>,
+
+    /// New connections to each name that no --host lists, and to each address without a name: '10/s burst 10'
+    #[arg(long, value_name = "LIMITS", requires = "cgroup")]
+    default_rate: Option<String>,
+
+    /// Limits on names, wildcards and networks: 'google.com,*.google.com = 20/s burst 20, backoff 15s'
+    #[arg(long, value_name = "HOSTS = LIMITS", requires = "cgroup")]
+    host: Vec<String>,
+
+    /// New connections to each address, whatever its names: '50/s'
+    #[arg(long, value_name = "RATE", requires = "cgroup")]
+    per_ip_rate: Option<String>,
+
+    /// The error that a refused `connect()` gets
+    #[arg(long, value_name = "ERRNO", default_value_t = RefusalErrno::default().to_string(), requires = "cgroup")]
+    errno: String,
+
+    /// Networks that are never limited, unless a --host lists them; loopback and name servers are among them
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', requires = "cgroup")]
+    exempt: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -86,14 +130,34 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 impl Arguments {
     fn check(self) -> Result<Order, Failure> {
-        let rule = InboundRule {
+        let backoff =
+            self.backoff.as_ref().map(|time| flag("--backoff", duration::parse(time))).transpose()?;
+        let outbound = self.outbound(backoff)?;
+        let rules = self.inbound(backoff)?.into_iter().collect();
+        Ok(Order {
+            interfaces: self.interface,
+            cgroups: self.cgroup,
+            policy: Policy { rules, outbound },
+            max_sources: self.max_sources,
+            mode: self.xdp_mode,
+        })
+    }
+
+    fn inbound(&self, backoff: Option<Duration>) -> Result<Option<InboundRule>, Failure> {
+        if self.interface.is_empty() {
+            return Ok(None);
+        }
+        let rate =
+            |name, rate: &Option<String>| rate.as_ref().map(|rate| flag(name, rate.parse())).transpose();
+        Ok(Some(InboundRule {
             name: RULE.into(),
             ports: flag("--port", self.port.join(",").parse())?,
-            rate: self.rate.map(|rate| flag("--rate", rate.parse())).transpose()?,
-            total_rate: self.total_rate.map(|rate| flag("--total-rate", rate.parse())).transpose()?,
-            backoff: match &self.backoff {
-                Some(backoff) => flag("--backoff", duration::parse(backoff))?,
-                None => Duration::ZERO,
+            rate: rate("--rate", &self.rate)?,
+            total_rate: rate("--total-rate", &self.total_rate)?,
+            // With limits on destinations beside it, the back-off may be theirs alone.
+            backoff: match backoff {
+                Some(_) if self.rate.is_none() && !self.cgroup.is_empty() => Duration::ZERO,
+                backoff => backoff.unwrap_or_default(),
             },
             source_prefix: flag("--source-prefix", self.source_prefix.parse::<SourcePrefix>())?,
             action: match self.action {
@@ -101,13 +165,34 @@ impl Arguments {
                 ActionArgument::Drop => Action::Drop,
             },
             monitor: self.monitor,
+        }))
+    }
+
+    fn outbound(&self, backoff: Option<Duration>) -> Result<Option<OutboundPolicy>, Failure> {
+        if self.cgroup.is_empty() {
+            return Ok(None);
+        }
+        let network = |text: &String| match flag("--exempt", text.parse())? {
+            network @ HostPattern::Network(_) => Ok(network),
+            name => Err(Failure::new(
+                format!("--exempt '{name}' is a name"),
+                "exempt networks and addresses only: 10.0.0.0/8,192.0.2.1",
+            )),
         };
-        Ok(Order {
-            interfaces: self.interface,
-            policy: Policy { rules: vec![rule] },
-            max_sources: self.max_sources,
-            mode: self.xdp_mode,
-        })
+        Ok(Some(OutboundPolicy {
+            default: self
+                .default_rate
+                .as_ref()
+                .map(|text| flag("--default-rate", text.parse()))
+                .transpose()?,
+            per_ip: self.per_ip_rate.as_ref().map(|text| flag("--per-ip-rate", text.parse())).transpose()?,
+            rules: self.host.iter().map(|text| flag("--host", text.parse())).collect::<Result<_, _>>()?,
+            backoff,
+            exempt: self.exempt.iter().map(network).collect::<Result<_, _>>()?,
+            servers: dns::servers(),
+            errno: flag("--errno", self.errno.parse::<RefusalErrno>())?,
+            monitor: self.monitor,
+        }))
     }
 }
 

@@ -4,13 +4,15 @@
 
 mod attach;
 mod detach;
+mod list;
 mod status;
+mod why;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Limits who may open how many connections to a service, in XDP.
+/// Limits how many connections a service gets, and how many it makes to each name.
 #[derive(Debug, Parser)]
 #[command(name = "limiterctl", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
@@ -20,9 +22,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Attach(attach::Arguments),
+    Attach(Box<attach::Arguments>),
     Detach(detach::Arguments),
     Status(status::Arguments),
+    List(list::Arguments),
+    Why(why::Arguments),
 }
 
 /// How to print an answer.
@@ -47,9 +51,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         match arguments.verb {
-            Verb::Attach(arguments) => attach::run(arguments).await,
+            Verb::Attach(arguments) => attach::run(*arguments).await,
             Verb::Detach(arguments) => detach::run(&arguments).await,
             Verb::Status(arguments) => status::run(&arguments).await,
+            Verb::List(arguments) => list::run(&arguments),
+            Verb::Why(arguments) => why::run(&arguments),
         }
     })
 }

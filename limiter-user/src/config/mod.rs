@@ -1,6 +1,9 @@
 //! Values as people write them: each module parses one kind, says where it stopped understanding, and writes it back.
 
 pub mod duration;
+pub mod errno;
+pub mod host;
+pub mod hostname;
 pub mod ports;
 pub mod prefix;
 pub mod rate;

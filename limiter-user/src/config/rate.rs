@@ -1,5 +1,7 @@
 //! Rates as nft writes them: `10/second burst 20`, `900/min`, `5/h`.
 
+mod bytes;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +9,7 @@ use limiter_common::gcra::{Limit, LimitError, MAX_HORIZON, MAX_PER_SECOND};
 
 use super::unreadable;
 use crate::failure::Failure;
+pub use bytes::ByteRate;
 
 const SECOND: u64 = 1_000_000_000;
 const UNITS: [(&str, &[&str], u64); 4] = [

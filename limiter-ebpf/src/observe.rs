@@ -1,0 +1,245 @@
+//! DNS messages of the limited processes: a query is noted, its answer gives addresses their name.
+
+#![expect(unsafe_code, reason = "works on a desk that it has taken, through callbacks")]
+
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_skb_load_bytes};
+use limiter_common::dns::{MAX_MESSAGE, Record, Unread, Walk};
+use limiter_common::key::Address;
+use limiter_common::mapping::{self, Learned};
+use limiter_common::name::{NameHash, NameId, NameSecret};
+use limiter_common::outbound::{
+    DEFAULT_RULE, Event, Kind, Pass, QUERY_PATIENCE, Query, QueryKey, Settings, Subject,
+};
+
+use crate::boundary::outbound as boundary;
+use crate::outbound::now;
+use crate::tables::outbound::{self as tables, Desk};
+
+/// A query is noted; says whether it must not be sent.
+#[inline(always)]
+pub fn query(skb: *mut __sk_buff, offset: u32, length: u32, server: &Address) -> bool {
+    at_a_desk(|desk, settings| note(desk, settings, skb, offset, length, server)).unwrap_or(false)
+}
+
+/// The addresses in an answer get the name that was asked for.
+///
+/// From a `server`, only where it was asked for that name.
+#[inline(always)]
+pub fn answer(skb: *mut __sk_buff, offset: u32, length: u32, server: Option<&Address>) {
+    at_a_desk(|desk, settings| learn_from(desk, settings, skb, offset, length, server));
+}
+
+#[inline(always)]
+fn at_a_desk<T>(work: impl FnOnce(&mut Desk, &'static Settings) -> Result<T, Unread>) -> Option<T> {
+    let (Some(settings), Some(desk)) = (tables::settings(), Desk::take()) else {
+        tables::count_unread(Unread::Internal);
+        return None;
+    };
+    // SAFETY: an element of a map that nobody else works on until it is left.
+    let desk = unsafe { &mut *desk };
+    let result = work(desk, settings);
+    desk.leave();
+    result.map_err(tables::count_unread).ok()
+}
+
+#[inline(always)]
+fn note(
+    desk: &mut Desk,
+    settings: &'static Settings,
+    skb: *mut __sk_buff,
+    offset: u32,
+    length: u32,
+    server: &Address,
+) -> Result<bool, Unread> {
+    let header = load(desk, skb, offset, length)?;
+    if header.is_answer {
+        return Ok(false);
+    }
+    let mut naming = Naming::new(desk, settings, true);
+    let (hash, rule) = naming.run()?;
+    let id = NameId::new(rule, hash);
+    let now = now();
+    let key = QueryKey { cookie: cookie(skb), name: hash.number(), id: header.id.into() };
+    tables::note(&key, &Query { server: *server, until: now + QUERY_PATIENCE, id: id.bits() })?;
+    tables::count_event(Event::Query);
+    if !settings.has(Settings::LOOKUPS) {
+        return Ok(false);
+    }
+    let refusal = boundary::weigh(Subject::name(id), Kind::Lookups, 1, Pass::Charge, now);
+    if let Some(refusal) = refusal {
+        crate::outbound::count_refused(id);
+        crate::outbound::count_refusal(refusal);
+    }
+    Ok(refusal.is_some())
+}
+
+#[inline(always)]
+fn learn_from(
+    desk: &mut Desk,
+    settings: &'static Settings,
+    skb: *mut __sk_buff,
+    offset: u32,
+    length: u32,
+    server: Option<&Address>,
+) -> Result<(), Unread> {
+    let header = load(desk, skb, offset, length)?;
+    if !header.is_answer {
+        return Err(Unread::Unsolicited);
+    }
+    let mut naming = Naming::new(desk, settings, server.is_none());
+    let (hash, rule) = naming.run()?;
+    let now = now();
+    let id = match server {
+        None => NameId::new(rule, hash),
+        Some(server) => {
+            let key = QueryKey { cookie: cookie(skb), name: hash.number(), id: header.id.into() };
+            let query = tables::query(&key).ok_or(Unread::Unsolicited)?;
+            if query.server.halves() != server.halves() || query.until < now {
+                return Err(Unread::Unsolicited);
+            }
+            NameId::from_bits(query.id).ok_or(Unread::Internal)?
+        }
+    };
+    tables::count_event(Event::Answer);
+    if header.answers == 0 {
+        return Ok(());
+    }
+    let all = desk.walk.limit_records();
+    let mut lesson = Lesson { walk: &raw mut desk.walk, id: id.bits(), now, learned: 0 };
+    boundary::read_records(&mut lesson);
+    if lesson.learned != 0 {
+        desk.keep_name(id, now);
+    }
+    desk.walk.failure()?;
+    all?;
+    if length > MAX_MESSAGE as u32 { Err(Unread::TooLong) } else { Ok(()) }
+}
+
+#[inline(always)]
+fn load(
+    desk: &mut Desk,
+    skb: *mut __sk_buff,
+    offset: u32,
+    length: u32,
+) -> Result<limiter_common::dns::Header, Unread> {
+    let most = MAX_MESSAGE as u32;
+    // The compiler must not remember where this comes from: the verifier looks at the number alone.
+    let read = core::hint::black_box(if length > most { most } else { length });
+    if read == 0 || read > most {
+        return Err(Unread::Truncated);
+    }
+    let buffer: *mut c_void = (&raw mut *desk.walk.buffer()).cast();
+    // SAFETY: the buffer has room for that many bytes.
+    if unsafe { bpf_skb_load_bytes(skb.cast(), offset, buffer, read) } != 0 {
+        return Err(Unread::Truncated);
+    }
+    desk.walk.begin(read)
+}
+
+#[inline(always)]
+fn cookie(skb: *mut __sk_buff) -> u64 {
+    // SAFETY: a helper for this context.
+    unsafe { bpf_get_socket_cookie(skb.cast()) }
+}
+
+/// A name while it is read and hashed. Callbacks get a pointer to it.
+pub struct Naming {
+    walk: *mut Walk,
+    settings: &'static Settings,
+    with_rules: bool,
+    hash: NameHash,
+    rule: u32,
+}
+
+impl Naming {
+    #[inline(always)]
+    fn new(desk: &mut Desk, settings: &'static Settings, with_rules: bool) -> Self {
+        let walk = &raw mut desk.walk;
+        Self { walk, settings, with_rules, hash: NameHash::ROOT, rule: DEFAULT_RULE }
+    }
+
+    /// The hash of the name, and the number of its rule.
+    #[inline(always)]
+    fn run(&mut self) -> Result<(NameHash, u32), Unread> {
+        boundary::read_name(self);
+        self.walk().question()?;
+        boundary::hash_name(self);
+        // SAFETY: its own fields; volatile, because the callback has changed them behind the compiler's back.
+        Ok(unsafe { ((&raw const self.hash).read_volatile(), (&raw const self.rule).read_volatile()) })
+    }
+
+    #[inline(always)]
+    pub fn walk(&mut self) -> &mut Walk {
+        // SAFETY: part of the desk that is taken.
+        unsafe { &mut *self.walk }
+    }
+
+    #[inline(always)]
+    pub const fn names(&self) -> &'static NameSecret {
+        &self.settings.names
+    }
+
+    /// Takes one label more into the hash, from the end of the name; says whether that was the first one.
+    ///
+    /// The rule of the longest name wins, since it comes last: first wildcards, the shortest first, then the very name.
+    #[inline(always)]
+    pub fn push_label(&mut self, count: u32) -> bool {
+        let labels = self.walk().labels();
+        if count >= labels {
+            return true;
+        }
+        let (names, hash) = (self.names(), self.hash);
+        self.hash = self.walk().fold(names, hash, count);
+        if !self.with_rules {
+            return false;
+        }
+        let is_whole = count + 1 == labels;
+        if !is_whole && !self.settings.has(Settings::WILDCARDS) {
+            return false;
+        }
+        let key = if is_whole { self.hash.exact_key() } else { self.hash.wildcard_key() };
+        if let Some(rule) = tables::pattern(key) {
+            self.rule = rule;
+        }
+        is_whole
+    }
+}
+
+/// An answer while it is read. Callbacks get a pointer to it.
+pub struct Lesson {
+    walk: *mut Walk,
+    id: u64,
+    now: u64,
+    /// 1 once there was an address.
+    learned: u64,
+}
+
+impl Lesson {
+    #[inline(always)]
+    pub fn walk(&mut self) -> &mut Walk {
+        // SAFETY: part of the desk that is taken.
+        unsafe { &mut *self.walk }
+    }
+
+    #[inline(always)]
+    pub fn learn(&mut self, record: &Record) {
+        self.learned = 1;
+        if let Some(id) = NameId::from_bits(self.id) {
+            boundary::learn(&record.address, id, self.now, mapping::until(self.now, record.ttl));
+        }
+    }
+}
+
+/// Gives an address one more name, and counts what came of it.
+#[inline(always)]
+pub fn learn(address: &Address, id: NameId, now: u64, until: u64) {
+    match tables::learn(address, id, now, until) {
+        Some(Learned::Known) => {}
+        Some(Learned::New) => tables::count_event(Event::Mapped),
+        Some(Learned::Full) => tables::count_unread(Unread::NamesFull),
+        None => tables::count_unread(Unread::AddressesFull),
+    }
+}

@@ -1,0 +1,88 @@
+//! The maps of the inbound program.
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, PerCpuArray};
+use limiter_common::key::Secret;
+use limiter_common::maps::{DEFAULT_SOURCES, MAX_RULES};
+use limiter_common::rule::{PortSet, Rule};
+use limiter_common::sources::WAYS;
+use limiter_common::verdict::{RuleCounters, Skip, SkipCounters};
+
+use crate::atomics::Word;
+
+// A map that can be mapped into user space starts on a page, and so each of its elements on a cache line.
+#[map]
+static PORTS: Array<PortSet> = Array::with_max_entries(PortSet::COUNT, BPF_F_MMAPABLE);
+#[map]
+static RULES: Array<Rule> = Array::with_max_entries(MAX_RULES, 0);
+#[map]
+static COUNTERS: PerCpuArray<RuleCounters> = PerCpuArray::with_max_entries(MAX_RULES, 0);
+#[map]
+static SKIPPED: PerCpuArray<SkipCounters> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static SOURCES: Array<[Word; WAYS]> =
+    Array::with_max_entries(DEFAULT_SOURCES as u32 / WAYS as u32, BPF_F_MMAPABLE);
+#[map]
+static TOTALS: Array<[Word; WAYS]> = Array::with_max_entries(MAX_RULES, BPF_F_MMAPABLE);
+
+/// Written by the loader, before the kernel sees it.
+#[unsafe(no_mangle)]
+static SECRET: Secret = Secret([0; 6]);
+#[unsafe(no_mangle)]
+static SET_MASK: u32 = 0;
+
+/// The number of the rule for a port; 0 where there is none.
+#[inline(always)]
+pub fn rule_number(port: u16) -> Option<u32> {
+    PORTS.get(PortSet::index(port)).map(|set| set.rule(port))
+}
+
+#[inline(always)]
+pub fn rule(number: u32) -> Option<&'static Rule> {
+    RULES.get(number)
+}
+
+/// The eight cells of a set.
+#[inline(always)]
+pub fn cells(set: u32) -> Option<&'static [Word; WAYS]> {
+    SOURCES.get(set)
+}
+
+/// The state of a rule's total rate.
+#[inline(always)]
+pub fn total(rule: u32) -> Option<&'static Word> {
+    TOTALS.get(rule).map(|words| &words[0])
+}
+
+#[inline(always)]
+pub fn secret() -> &'static Secret {
+    // A reference that the compiler cannot see through: else it would take the zeroes above for the value.
+    core::hint::black_box(&SECRET)
+}
+
+#[inline(always)]
+pub fn set_mask() -> u32 {
+    // SAFETY: read-only data; volatile, because the loader changes it behind the compiler's back.
+    unsafe { (&raw const SET_MASK).read_volatile() }
+}
+
+/// Changes this CPU's counters of a rule.
+#[inline(always)]
+pub fn count(rule: u32, change: impl FnOnce(&mut RuleCounters)) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(rule) {
+        // SAFETY: this CPU's own element, and nothing else runs on it meanwhile: XDP runs with softirqs off.
+        change(unsafe { &mut *counters });
+    }
+}
+
+/// Counts a packet that passes unjudged.
+#[inline(always)]
+pub fn count_skip(skip: Skip) {
+    if skip.is_counted()
+        && let Some(counters) = SKIPPED.get_ptr_mut(0)
+    {
+        // SAFETY: as in `count`.
+        unsafe { (*counters).0[skip as usize] += 1 };
+    }
+}

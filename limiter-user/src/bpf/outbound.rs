@@ -1,0 +1,292 @@
+//! The outbound programs on cgroups, and their maps.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context as _, ensure};
+use aya::maps::lpm_trie::Key as Prefix;
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
+use aya::programs::links::FdLink;
+use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, TestRun as _, TestRunOptions};
+use limiter_common::dns::Unread;
+use limiter_common::gcra::State;
+use limiter_common::key::Address;
+use limiter_common::mapping::Names;
+use limiter_common::maps;
+use limiter_common::name::NameId;
+use limiter_common::outbound::{
+    Event, EventCounters, HostCounters, HostName, HostRule, Kind, SHARED_TAG, Settings, Subject,
+    UnreadCounters,
+};
+use limiter_common::sources::{Set, find_state};
+use limiter_common::verdict::Reason;
+
+use super::{Pins, Programs};
+
+/// Which programs an attached cgroup has, each with its name.
+const PACKETS: [(&str, CgroupSkbAttachType); 2] =
+    [("egress", CgroupSkbAttachType::Egress), ("ingress", CgroupSkbAttachType::Ingress)];
+
+/// A link is always one of several, and takes no flag that says so (`cgroup_bpf_link_attach` in the kernel).
+const MODE: CgroupAttachMode = CgroupAttachMode::Single;
+
+impl Programs {
+    /// Attaches the outbound programs to a cgroup, beside whatever is there: what any of them refuses is refused.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says. Links of programs that were attached before that are dropped, and so detached.
+    pub fn attach_to_cgroup(&mut self, cgroup: &File) -> anyhow::Result<Vec<(String, FdLink)>> {
+        let mut links = Vec::new();
+        // First the observers: what is resolved before the limits hold has its name already.
+        for (name, direction) in PACKETS {
+            let program = self.packets(name);
+            let id =
+                program.attach(cgroup, direction, MODE).with_context(|| format!("cannot attach {name}"))?;
+            links.push((name.to_owned(), program.take_link(id)?.try_into()?));
+        }
+        for (name, program) in self.calls() {
+            let id = program.attach(cgroup, MODE).with_context(|| format!("cannot attach {name}"))?;
+            links.push((name.to_owned(), program.take_link(id)?.try_into()?));
+        }
+        Ok(links)
+    }
+
+    /// Lets the kernel's tables learn from a DNS answer, as if somebody had asked for it.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn teach_answer(&mut self, message: &[u8]) -> anyhow::Result<()> {
+        // The kernel wants an Ethernet header and takes it off again; this type is nobody's (IEEE 802, local experiments).
+        let mut frame = [[0; 12].as_slice(), &[0x88, 0xb5]].concat();
+        frame.extend_from_slice(message);
+        let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
+        let result = self.teach().test_run(options).context("cannot run the program that learns")?;
+        ensure!(result.return_value == 1, "the program that learns returned {}", result.return_value);
+        Ok(())
+    }
+}
+
+/// The outbound maps, from pins.
+pub struct HostTables {
+    /// What is true for all connections.
+    pub settings: Settings,
+    rules: Array<MapData, HostRule>,
+    counters: PerCpuArray<MapData, HostCounters>,
+    patterns: HashMap<MapData, u64, u32>,
+    networks: LpmTrie<MapData, [u64; 2], u32>,
+    hosts: HashMap<MapData, u64, HostName>,
+    listed: HashMap<MapData, Address, Names>,
+    unlisted: HashMap<MapData, Address, Names>,
+    states: Array<MapData, Set>,
+    shared_states: Array<MapData, Set>,
+    events: PerCpuArray<MapData, EventCounters>,
+    unread: PerCpuArray<MapData, UnreadCounters>,
+}
+
+impl HostTables {
+    /// Opens them.
+    ///
+    /// # Errors
+    ///
+    /// Where they are not there.
+    pub fn pinned(pins: &Pins) -> anyhow::Result<Self> {
+        let map = |name| pins.map(name);
+        let settings: Array<MapData, Settings> = Map::Array(map(maps::SETTINGS)?).try_into()?;
+        Ok(Self {
+            settings: settings.get(&0, 0).context("cannot read the settings")?,
+            rules: Map::Array(map(maps::HOST_RULES)?).try_into()?,
+            counters: Map::PerCpuArray(map(maps::HOST_COUNTERS)?).try_into()?,
+            patterns: Map::HashMap(map(maps::PATTERNS)?).try_into()?,
+            networks: Map::LpmTrie(map(maps::NETWORKS)?).try_into()?,
+            hosts: Map::LruHashMap(map(maps::HOSTS)?).try_into()?,
+            listed: Map::HashMap(map(maps::LISTED)?).try_into()?,
+            unlisted: Map::LruHashMap(map(maps::UNLISTED)?).try_into()?,
+            states: Map::Array(map(maps::STATES)?).try_into()?,
+            shared_states: Map::Array(map(maps::SHARED_STATES)?).try_into()?,
+            events: Map::PerCpuArray(map(maps::EVENTS)?).try_into()?,
+            unread: Map::PerCpuArray(map(maps::UNREAD)?).try_into()?,
+        })
+    }
+
+    /// A rule as the kernel has it.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn rule(&self, number: u32) -> anyhow::Result<HostRule> {
+        self.rules.get(&number, 0).with_context(|| format!("cannot read rule {number}"))
+    }
+
+    /// What all CPUs counted for a rule.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn counters(&self, number: u32) -> anyhow::Result<HostCounters> {
+        let mut sum = HostCounters::default();
+        let values = self.counters.get(&number, 0);
+        for cpu in values.with_context(|| format!("cannot read the counters of rule {number}"))?.iter() {
+            sum.allowed += cpu.allowed;
+            for reason in Reason::ALL {
+                sum.refused[reason as usize] += cpu.refused[reason as usize];
+            }
+            sum.evictions += cpu.evictions;
+        }
+        Ok(sum)
+    }
+
+    /// What all CPUs counted beside the rules.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn events(&self) -> anyhow::Result<EventCounters> {
+        let mut sum = EventCounters::default();
+        for cpu in self.events.get(&0, 0).context("cannot read the counters of events")?.iter() {
+            for event in Event::ALL {
+                sum.0[event as usize] += cpu.0[event as usize];
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What all CPUs could not read or keep.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn unread(&self) -> anyhow::Result<UnreadCounters> {
+        let mut sum = UnreadCounters::default();
+        for cpu in self.unread.get(&0, 0).context("cannot read the counters of DNS messages")?.iter() {
+            for unread in Unread::ALL {
+                sum.0[unread as usize] += cpu.0[unread as usize];
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The rule that the table of patterns has for one of its keys.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn pattern(&self, key: u64) -> anyhow::Result<Option<u32>> {
+        found(self.patterns.get(&key, 0)).context("cannot look up a name's rule")
+    }
+
+    /// The rule of the longest listed prefix that an address lies in.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn network(&self, address: &Address) -> anyhow::Result<Option<u32>> {
+        found(self.networks.get(&Prefix::new(128, address.halves()), 0)).context("cannot look up a network")
+    }
+
+    /// The names of an address: first those that rules list, then the others.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn names(&self, address: &Address) -> anyhow::Result<[Option<Names>; 2]> {
+        let listed = found(self.listed.get(address, 0)).context("cannot look up an address")?;
+        let unlisted = found(self.unlisted.get(address, 0)).context("cannot look up an address")?;
+        Ok([listed, unlisted])
+    }
+
+    /// All addresses that have names.
+    pub fn addresses(&self) -> impl Iterator<Item = (Address, Names)> {
+        self.listed.iter().chain(self.unlisted.iter()).filter_map(Result::ok)
+    }
+
+    /// All names that are known.
+    pub fn hosts(&self) -> impl Iterator<Item = (NameId, HostName)> {
+        let hosts = self.hosts.iter().filter_map(Result::ok);
+        hosts.filter_map(|(id, host)| Some((NameId::from_bits(id)?, host)))
+    }
+
+    /// What is known of a name.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn host(&self, id: NameId) -> anyhow::Result<Option<HostName>> {
+        found(self.hosts.get(&id.bits(), 0)).context("cannot look up a name")
+    }
+
+    /// The state of a subject; `None` where it has none, as when it has been idle.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn state(
+        &self,
+        rule: &HostRule,
+        subject: &Subject,
+        kind: Kind,
+        now: u64,
+    ) -> anyhow::Result<Option<State>> {
+        let (set, tag) = if rule.shared == 0 {
+            let place = subject.place(&self.settings.places, kind);
+            (self.states.get(&place.set(self.settings.set_mask), 0), place.tag())
+        } else {
+            (self.shared_states.get(&subject.shared_set(kind), 0), SHARED_TAG)
+        };
+        Ok(find_state(&set.context("cannot read a state")?, tag, now))
+    }
+}
+
+/// The address as people write it; what is IPv4-mapped is IPv4.
+pub fn ip(address: &Address) -> IpAddr {
+    let [high, low] = address.halves().map(u64::to_ne_bytes);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&high);
+    bytes[8..].copy_from_slice(&low);
+    Ipv6Addr::from(bytes).to_canonical()
+}
+
+/// The address as the maps have it.
+pub const fn address(ip: IpAddr) -> Address {
+    match ip {
+        IpAddr::V4(v4) => Address::from_v4(Ipv4Addr::octets(&v4)),
+        IpAddr::V6(v6) => Address::from_v6(v6.octets()),
+    }
+}
+
+/// A name as people write it, from its wire form. What is no plain letter is written as `\DDD`, as in zone files.
+pub fn text(host: &HostName) -> String {
+    let mut text = String::new();
+    let mut wire = &host.text[..(host.length as usize).min(host.text.len())];
+    while let Some((&length, rest)) = wire.split_first() {
+        let length = usize::from(length).min(rest.len());
+        if length == 0 {
+            break;
+        }
+        if !text.is_empty() {
+            text.push('.');
+        }
+        for &byte in &rest[..length] {
+            match byte {
+                b'.' | b'\\' => text.extend(['\\', char::from(byte)]),
+                0x21..=0x7e => text.push(char::from(byte)),
+                _ => {
+                    // Writing to a string does not fail.
+                    let _ = write!(text, "\\{byte:03}");
+                }
+            }
+        }
+        wire = &rest[length..];
+    }
+    text
+}
+
+fn found<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,232 @@
+//! Cgroups of version 2, by path or by the name of a systemd unit.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::failure::Failure;
+
+const MOUNTS: &str = "/proc/self/mounts";
+/// What the name of a unit with processes ends in (systemd.unit(5)).
+const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
+/// How deep a unit is looked for.
+const DEPTH: usize = 8;
+
+/// A cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup {
+    /// Its path below the mount.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// Its number; a new one of the same name has another.
+    pub id: u64,
+}
+
+impl Cgroup {
+    /// Those with these names, in this order.
+    ///
+    /// # Errors
+    ///
+    /// No cgroup v2; one that does not exist, is named twice, is the root, or lies in another one.
+    pub fn all(names: &[String]) -> anyhow::Result<Vec<Self>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mounts = fs::read_to_string(MOUNTS).with_context(|| format!("cannot read {MOUNTS}"))?;
+        let mount = mount(&mounts).ok_or_else(|| {
+            Failure::new("cgroup v2 is not mounted", "mount it: mount -t cgroup2 none /sys/fs/cgroup")
+        })?;
+        Self::below(&mount, names)
+    }
+
+    fn below(mount: &Path, names: &[String]) -> anyhow::Result<Vec<Self>> {
+        let mut found: Vec<Self> = Vec::new();
+        for name in names {
+            let cgroup = Self::find(mount, name)?;
+            if let Some(other) =
+                found.iter().find(|o| o.path.starts_with(&cgroup.path) || cgroup.path.starts_with(&o.path))
+            {
+                return Err(Failure::new(
+                    format!("cgroup '{name}' and cgroup '{}' are one, or one in the other", other.name),
+                    "name the outer one alone: what is in it is limited with it",
+                )
+                .into());
+            }
+            found.push(cgroup);
+        }
+        Ok(found)
+    }
+
+    fn find(mount: &Path, name: &str) -> anyhow::Result<Self> {
+        let path = if is_unit(name) { unit(mount, name)? } else { directory(mount, name)? };
+        if path == mount {
+            return Err(Failure::new(
+                "the root cgroup holds every process of this machine",
+                "name that of the service: --cgroup shop.service",
+            )
+            .into());
+        }
+        match fs::metadata(&path) {
+            Ok(about) if about.is_dir() => Ok(Self {
+                name: path.strip_prefix(mount).unwrap_or(&path).display().to_string(),
+                id: about.ino(),
+                path,
+            }),
+            Ok(_) => {
+                Err(Failure::new(format!("{} is a file", path.display()), "name the directory that it is in")
+                    .into())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::new(
+                format!("there is no cgroup '{name}'"),
+                format!("start its processes first, or make it: mkdir {}", path.display()),
+            )
+            .into()),
+            Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+        }
+    }
+
+    /// Opens it, for programs to be attached.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says.
+    pub fn open(&self) -> anyhow::Result<File> {
+        File::open(&self.path).with_context(|| format!("cannot open {}", self.path.display()))
+    }
+}
+
+/// Where cgroup v2 is mounted, in the words of proc(5). The first place counts.
+fn mount(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (place, kind) = (fields.nth(1)?, fields.next()?);
+        (kind == "cgroup2").then(|| place.replace("\\040", " ").into())
+    })
+}
+
+fn is_unit(name: &str) -> bool {
+    !name.contains('/') && UNITS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// A path below the mount, or from the root of the file system.
+fn directory(mount: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let path = mount.join(name);
+    let is_below = path.starts_with(mount) && !path.components().any(|part| part == Component::ParentDir);
+    if is_below {
+        return Ok(path.components().collect());
+    }
+    Err(Failure::new(
+        format!("'{name}' is no cgroup: version 2 is mounted on {}", mount.display()),
+        format!("write a path below that, as in {}/system.slice/shop.service", mount.display()),
+    ))
+}
+
+/// The cgroup of a unit, wherever systemd has put it.
+fn unit(mount: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let mut found = Vec::new();
+    search(mount, name, DEPTH, &mut found)?;
+    match found.len() {
+        1 => Ok(found.swap_remove(0)),
+        0 => Err(Failure::new(
+            format!("no unit '{name}' runs: there is no cgroup of that name"),
+            format!("start it first: systemctl start {name}"),
+        )
+        .into()),
+        _ => {
+            let names: Vec<_> = found.iter().map(|path| path.display().to_string()).collect();
+            Err(Failure::new(
+                format!("several cgroups are called '{name}': {}", names.join(", ")),
+                "name the path of the one that is meant",
+            )
+            .into())
+        }
+    }
+}
+
+fn search(directory: &Path, name: &str, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        if entry.file_name() == name {
+            found.push(entry.path());
+        }
+        if depth > 0 {
+            // A cgroup may vanish while it is looked at.
+            let _ = search(&entry.path(), name, depth - 1, found);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of directories in place of a mount.
+    fn tree(paths: &[&str]) -> tempfile::TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        for path in paths {
+            fs::create_dir_all(tree.path().join(path)).unwrap();
+        }
+        tree
+    }
+
+    fn names(mount: &Path, names: &[&str]) -> Result<Vec<String>, String> {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        match Cgroup::below(mount, &names) {
+            Ok(cgroups) => Ok(cgroups.into_iter().map(|cgroup| cgroup.name).collect()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_mount_is_found_also_beside_version_1() {
+        let hybrid = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        assert_eq!(mount(hybrid), Some("/sys/fs/cgroup/unified".into()));
+        assert_eq!(mount("none /mnt/c\\040g cgroup2 rw 0 0"), Some("/mnt/c g".into()));
+        assert_eq!(mount("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0"), None);
+    }
+
+    #[test]
+    fn paths_and_units_are_found() {
+        let tree = tree(&["system.slice/shop.service/worker", "user.slice"]);
+        let absolute = tree.path().join("user.slice");
+        let found = names(tree.path(), &["shop.service", absolute.to_str().unwrap()]);
+        assert_eq!(found, Ok(vec!["system.slice/shop.service".into(), "user.slice".into()]));
+        let found = names(tree.path(), &["system.slice/shop.service/worker/"]);
+        assert_eq!(found, Ok(vec!["system.slice/shop.service/worker".into()]));
+    }
+
+    #[test]
+    fn what_cannot_be_limited_is_refused() {
+        let tree = tree(&["a/x.service", "b/x.service", "system.slice/shop.service"]);
+        fs::write(tree.path().join("cgroup.procs"), "").unwrap();
+        let mount = tree.path().display();
+        for (cgroups, cause) in [
+            (&["none"][..], "there is no cgroup 'none'".to_owned()),
+            (&["y.service"], "no unit 'y.service' runs: there is no cgroup of that name".into()),
+            (&["/etc"], format!("'/etc' is no cgroup: version 2 is mounted on {mount}")),
+            (&["../x"], format!("'../x' is no cgroup: version 2 is mounted on {mount}")),
+            (&[""], "the root cgroup holds every process of this machine".into()),
+            (&["cgroup.procs"], format!("{mount}/cgroup.procs is a file")),
+            (
+                &["system.slice", "shop.service"],
+                "cgroup 'shop.service' and cgroup 'system.slice' are one, or one in the other".into(),
+            ),
+        ] {
+            assert_eq!(names(tree.path(), cgroups), Err(cause));
+        }
+        assert!(
+            names(tree.path(), &["x.service"])
+                .unwrap_err()
+                .starts_with("several cgroups are called 'x.service'")
+        );
+    }
+}

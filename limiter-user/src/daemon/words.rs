@@ -1,0 +1,116 @@
+//! What is attached, in words: for `status`, and for who typed `attach`.
+
+use std::time::Duration;
+
+use limiter_common::outbound::{DEFAULT_RULE, FIRST_RULE, Kind, PER_IP_RULE};
+use limiter_common::rule::Action;
+
+use crate::config::host::{HostLimits, Share};
+use crate::policy::{InboundRule, OutboundPolicy};
+use crate::state::{HostRuleState, OutboundState, RuleState, State};
+
+/// Says what is attached where, how, and what it does.
+pub fn announce(state: &State) {
+    for interface in &state.interfaces {
+        println!("limiterctl: attached to {}, {} XDP", interface.name, interface.xdp_mode);
+        if let Some(why) = &interface.why_generic {
+            println!("  not native: {why}");
+        }
+    }
+    if let Some(outbound) = &state.outbound {
+        for cgroup in &outbound.cgroups {
+            println!("limiterctl: attached to cgroup {}", cgroup.name);
+        }
+        for rule in &outbound.rules {
+            println!("limiterctl: {}", describe_host_rule(rule, outbound));
+        }
+    }
+    for rule in &state.rules {
+        println!("limiterctl: {}", describe(rule));
+    }
+}
+
+/// A rule for destinations in a sentence.
+fn describe_host_rule(rule: &HostRuleState, outbound: &OutboundState) -> String {
+    let limits: Vec<_> = Kind::ALL
+        .into_iter()
+        .filter_map(|kind| rule.limit(kind).map(|limit| format!("{}{limit}", kind.prefix())))
+        .collect();
+    let limits = if limits.is_empty() { "no limit".into() } else { limits.join(", ") };
+    let each = match rule.number {
+        DEFAULT_RULE => " for each name",
+        PER_IP_RULE => " for each address",
+        _ if rule.shared => "",
+        _ => " for each",
+    };
+    let then = if outbound.monitor { "counted and let through" } else { &outbound.errno };
+    format!("{}: {limits}{each}{}; over it: {then}", rule.hosts.join(", "), pause(rule.backoff_ms))
+}
+
+/// A back-off as the end of a list of limits.
+fn pause(backoff_ms: u64) -> String {
+    if backoff_ms == 0 {
+        return String::new();
+    }
+    format!(", back-off {}", humantime::format_duration(Duration::from_millis(backoff_ms)))
+}
+
+/// A rule in a sentence.
+fn describe(rule: &RuleState) -> String {
+    let mut limits = Vec::new();
+    if let Some(rate) = &rule.rate {
+        limits.push(format!("{rate} for each {}", rule.source_prefix));
+    }
+    if let Some(total) = &rule.total_rate {
+        limits.push(format!("{total} for all together"));
+    }
+    let backoff = pause(rule.backoff_ms);
+    let then = if rule.monitor { "counted and let through" } else { &rule.action };
+    format!("port {}: {}{backoff}; over it: {then}", rule.ports.join(","), limits.join(", "))
+}
+
+/// The rules for destinations in words.
+pub fn host_rules(policy: &OutboundPolicy) -> Vec<HostRuleState> {
+    let state = |number, hosts, limits: &HostLimits, backoff: Option<Duration>, share| HostRuleState {
+        number,
+        hosts,
+        rate: limits.rate.map(|rate| rate.to_string()),
+        lookups: limits.lookups.map(|rate| rate.to_string()),
+        packets: limits.packets.map(|rate| rate.to_string()),
+        bytes: limits.bytes.map(|rate| rate.to_string()),
+        backoff_ms: u64::try_from(backoff.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
+        shared: share == Share::Rule,
+    };
+    let backoff = |limits: &HostLimits| limits.backoff.or(policy.backoff);
+    let mut rules = Vec::new();
+    // Without a default rule there is nothing to hold, but what is counted needs a name.
+    let default = policy.default.clone().unwrap_or_default();
+    rules.push(state(DEFAULT_RULE, vec!["default".into()], &default, backoff(&default), Share::Host));
+    if let Some(rate) = policy.per_ip {
+        let limits = HostLimits { rate: Some(rate), ..HostLimits::default() };
+        rules.push(state(PER_IP_RULE, vec!["per-ip".into()], &limits, None, Share::Host));
+    }
+    rules.extend((FIRST_RULE..).zip(&policy.rules).map(|(number, rule)| {
+        let hosts = rule.patterns.iter().map(ToString::to_string).collect();
+        state(number, hosts, &rule.limits, backoff(&rule.limits), rule.share)
+    }));
+    rules
+}
+
+impl From<&InboundRule> for RuleState {
+    fn from(rule: &InboundRule) -> Self {
+        Self {
+            name: rule.name.clone(),
+            ports: rule.ports.ranges(),
+            rate: rule.rate.map(|rate| rate.to_string()),
+            total_rate: rule.total_rate.map(|rate| rate.to_string()),
+            backoff_ms: u64::try_from(rule.backoff.as_millis()).unwrap_or(u64::MAX),
+            source_prefix: rule.source_prefix,
+            action: match rule.action {
+                Action::Reset => "reset".into(),
+                Action::Drop => "drop".into(),
+            },
+            monitor: rule.monitor,
+        }
+    }
+}

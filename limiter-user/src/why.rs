@@ -1,0 +1,277 @@
+//! Why a name or an address is refused, by which limit, since when and until when.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use comfy_table::Table;
+use limiter_common::gcra::State as Gcra;
+use limiter_common::name::NameId;
+use limiter_common::outbound::{DEFAULT_RULE, EXEMPT, Kind, PER_IP_RULE, Settings, Subject};
+use limiter_common::verdict::Reason;
+use serde::Serialize;
+
+use crate::bpf::outbound::{address, ip, text};
+use crate::bpf::{HostTables, Pins, name_hash, pattern_key};
+use crate::clock;
+use crate::config::hostname::HostPattern;
+use crate::failure::Failure;
+use crate::state::{OutboundState, State};
+use crate::table;
+
+/// The answer; this is its JSON.
+#[derive(Debug, Serialize)]
+pub struct Why {
+    /// What was asked about.
+    pub target: String,
+    /// Whether a connection would be refused now.
+    pub refused: bool,
+    /// Whether refusals are only counted.
+    pub monitor: bool,
+    /// Milliseconds until a connection is admitted; 0 where one is now.
+    pub retry_after_ms: u64,
+    /// Nothing is held for it.
+    pub exempt: bool,
+    /// The limits that a connection there would be held to, the strictest first.
+    pub limits: Vec<Held>,
+    /// The addresses that are known, each with all names that share it. Several names are ambiguous: a connection
+    /// is charged to each of them.
+    pub addresses: Vec<Shared>,
+}
+
+/// A limit, and where it stands.
+#[derive(Debug, Serialize)]
+pub struct Held {
+    /// The name or address that is charged.
+    pub subject: String,
+    /// What its rule lists, or `default` or `per-ip`.
+    pub rule: String,
+    /// What is limited: `rate`, `lookups`, `packets` or `bytes`.
+    pub kind: &'static str,
+    /// The limit as written.
+    pub limit: String,
+    /// Whether it refuses now, and why.
+    pub refused: Option<&'static str>,
+    /// Milliseconds until it admits something.
+    pub retry_after_ms: u64,
+    /// When its back-off began.
+    pub since: Option<String>,
+    /// When it ends.
+    pub until: Option<String>,
+}
+
+/// An address and its names.
+#[derive(Debug, Serialize)]
+pub struct Shared {
+    /// The address.
+    pub address: IpAddr,
+    /// The names that a connection there is charged to.
+    pub names: Vec<String>,
+}
+
+/// Reads what is needed for an answer.
+struct Inquiry {
+    tables: HostTables,
+    state: OutboundState,
+    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    now: u64,
+}
+
+impl Why {
+    /// Asks the maps; no daemon is needed.
+    ///
+    /// # Errors
+    ///
+    /// A target that is neither a name nor an address; nothing attached.
+    pub fn ask(target: &str) -> anyhow::Result<Self> {
+        let pattern: HostPattern = target.parse()?;
+        let state = State::load()?.and_then(|state| state.outbound).ok_or_else(nothing_attached)?;
+        let inquiry = Inquiry { tables: HostTables::pinned(&Pins::locate())?, state, now: clock::now() };
+        match &pattern {
+            HostPattern::Exact(name) => inquiry.name(name),
+            HostPattern::Network(_) if target.parse::<IpAddr>().is_ok() => {
+                inquiry.address(target.parse::<IpAddr>()?.to_canonical())
+            }
+            _ => Err(Failure::new(
+                format!("'{target}' is neither one name nor one address"),
+                "ask about a name (google.com) or an address (192.0.2.1)",
+            )
+            .into()),
+        }
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let mut lines = vec![self.headline()];
+        if !self.limits.is_empty() {
+            lines.push(String::new());
+            lines.push(self.limits_table().to_string());
+        }
+        for Shared { address, names } in &self.addresses {
+            match names.as_slice() {
+                [] => lines.push(format!("{address} has no name")),
+                [name] => lines.push(format!("{address} is {name}")),
+                _ => lines.push(format!("{address} is shared: {}", names.join(", "))),
+            }
+        }
+        lines.join("\n")
+    }
+
+    fn headline(&self) -> String {
+        let target = &self.target;
+        if self.exempt {
+            return format!("{target}: exempt, nothing is held");
+        }
+        let Some(first) = self.limits.first().filter(|held| held.refused.is_some()) else {
+            return format!("{target}: not refused");
+        };
+        let wait = humantime::format_duration(Duration::from_millis(self.retry_after_ms));
+        let done = if self.monitor { "would be refused (monitor mode)" } else { "refused" };
+        format!(
+            "{target}: {done}; over {} {} of rule {}; try again in {wait}",
+            first.kind, first.limit, first.rule
+        )
+    }
+
+    fn limits_table(&self) -> Table {
+        let mut table = table::new(["charged", "rule", "limit", "state", "until"]);
+        for held in &self.limits {
+            let kind = if held.kind == "rate" { String::new() } else { format!("{} ", held.kind) };
+            table.add_row([
+                held.subject.clone(),
+                held.rule.clone(),
+                format!("{kind}{}", held.limit),
+                held.refused.unwrap_or("ok").to_owned(),
+                held.until.clone().unwrap_or_default(),
+            ]);
+        }
+        table
+    }
+}
+
+impl Inquiry {
+    fn name(&self, name: &str) -> anyhow::Result<Why> {
+        let rule = self.rule_of(name)?;
+        let id = NameId::new(rule, name_hash(&self.tables.settings.names, name));
+        let mut limits = Vec::new();
+        self.hold(&mut limits, name, &Subject::name(id))?;
+        let mut addresses: Vec<_> = self
+            .tables
+            .addresses()
+            .filter(|(_, names)| names.ids.contains(&id.bits()))
+            .map(|(address, _)| ip(&address))
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let addresses = addresses.into_iter().map(|ip| self.shared(ip)).collect::<Result<_, _>>()?;
+        Ok(self.conclude(name.to_owned(), limits, addresses, false))
+    }
+
+    fn address(&self, ip: IpAddr) -> anyhow::Result<Why> {
+        let address = address(ip);
+        let [listed, unlisted] = self.tables.names(&address)?;
+        let network = self.tables.network(&address)?;
+        // As `outbound::Destination` in the kernel.
+        let (names, rule) = match (listed, network) {
+            (None, Some(EXEMPT)) => {
+                return Ok(self.conclude(ip.to_string(), Vec::new(), Vec::new(), true));
+            }
+            (Some(names), Some(EXEMPT) | None) => (Some(names), None),
+            (names, Some(rule)) => (names, Some(rule)),
+            (None, None) if unlisted.is_none() => (None, Some(DEFAULT_RULE)),
+            (None, None) => (unlisted, None),
+        };
+        let mut limits = Vec::new();
+        for id in names.iter().flat_map(|names| names.ids).filter_map(NameId::from_bits) {
+            self.hold(&mut limits, &self.text(id)?, &Subject::name(id))?;
+        }
+        let per_ip = self.tables.settings.has(Settings::PER_IP).then_some(PER_IP_RULE);
+        for rule in rule.into_iter().chain(per_ip) {
+            self.hold(&mut limits, &ip.to_string(), &Subject::address(rule, &address))?;
+        }
+        Ok(self.conclude(ip.to_string(), limits, vec![self.shared(ip)?], false))
+    }
+
+    fn conclude(&self, target: String, mut limits: Vec<Held>, addresses: Vec<Shared>, exempt: bool) -> Why {
+        // What is refused first, and of that what lasts longest.
+        limits.sort_by_key(|held| (held.refused.is_none(), u64::MAX - held.retry_after_ms));
+        let refusing = limits.iter().filter(|held| held.refused.is_some());
+        let retry_after_ms = refusing.map(|held| held.retry_after_ms).max().unwrap_or(0);
+        let refused = limits.iter().any(|held| held.refused.is_some());
+        let monitor = self.state.monitor;
+        Why { target, refused, monitor, retry_after_ms, exempt, limits, addresses }
+    }
+
+    /// The number of the rule for a name, found as the kernel does: the longest name that is listed wins.
+    fn rule_of(&self, name: &str) -> anyhow::Result<u32> {
+        let secret = &self.tables.settings.names;
+        let exact = HostPattern::Exact(name.to_owned());
+        let parents =
+            name.match_indices('.').map(|(dot, _)| HostPattern::Wildcard(name[dot + 1..].to_owned()));
+        for pattern in std::iter::once(exact).chain(parents) {
+            let key = pattern_key(secret, &pattern);
+            if let Some(rule) = key.map(|key| self.tables.pattern(key)).transpose()?.flatten() {
+                return Ok(rule);
+            }
+        }
+        Ok(DEFAULT_RULE)
+    }
+
+    /// Adds what a subject is held to.
+    fn hold(&self, limits: &mut Vec<Held>, subject: &str, who: &Subject) -> anyhow::Result<()> {
+        let rule = self.tables.rule(who.rule)?;
+        let words = self.state.rule(who.rule);
+        for kind in Kind::ALL {
+            let Some(limit) = words.and_then(|words| words.limit(kind)) else { continue };
+            let state = self.tables.state(&rule, who, kind, self.now)?.unwrap_or_default();
+            // The back-off of all limits lies with the rate.
+            let rate = rule.limit(Kind::Rate);
+            let pause = self.tables.state(&rule, who, Kind::Rate, self.now)?.unwrap_or_default();
+            let pause = Some(pause).filter(|pause| rate.is_backing_off(*pause, self.now));
+            let retry = match pause {
+                Some(pause) => rate.retry_after(pause, self.now),
+                None if state == Gcra::default() => 0,
+                None => rule.limit(kind).retry_after(state, self.now),
+            };
+            let reason = if pause.is_some() { Reason::Backoff } else { kind.reason(who.rule) };
+            limits.push(Held {
+                subject: subject.to_owned(),
+                rule: words.map(crate::state::HostRuleState::name).unwrap_or_default(),
+                kind: kind.reason(DEFAULT_RULE).as_str(),
+                limit: limit.to_owned(),
+                refused: (retry > 0).then_some(reason.as_str()),
+                retry_after_ms: retry.div_ceil(1_000_000),
+                since: pause.map(|_| time(retry as i64 - rate.backoff as i64)),
+                until: (retry > 0).then(|| time(retry as i64)),
+            });
+        }
+        Ok(())
+    }
+
+    fn shared(&self, ip: IpAddr) -> anyhow::Result<Shared> {
+        let names = self.tables.names(&address(ip))?.into_iter().flatten();
+        let ids = names.flat_map(|names| names.ids).filter_map(NameId::from_bits);
+        Ok(Shared { address: ip, names: ids.map(|id| self.text(id)).collect::<Result<_, _>>()? })
+    }
+
+    fn text(&self, id: NameId) -> anyhow::Result<String> {
+        Ok(match self.tables.host(id)? {
+            Some(host) => text(&host),
+            None => format!("#{:012x}", id.bits() & 0xffff_ffff_ffff),
+        })
+    }
+}
+
+/// So many nanoseconds from now, in UTC.
+fn time(ahead: i64) -> String {
+    let duration = Duration::from_nanos(ahead.unsigned_abs());
+    let now = SystemTime::now();
+    let time = if ahead < 0 { now - duration } else { now + duration };
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+fn nothing_attached() -> Failure {
+    Failure::new(
+        "nothing holds limits on destinations",
+        "attach them first: limiterctl attach --cgroup shop.service --default-rate '10/s burst 10'",
+    )
+}
