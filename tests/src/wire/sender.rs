@@ -137,7 +137,8 @@ impl Sender {
     }
 }
 
-fn pin(cpu: usize) {
+/// Keeps the calling thread on one CPU.
+pub fn pin(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu).expect("a CPU has a small number");
     let this_thread = Pid::from_raw(0);
