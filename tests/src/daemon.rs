@@ -1,6 +1,5 @@
 //! limiterctl itself, as a person starts it.
 
-use std::env;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -13,17 +12,14 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::net::{Host, Sandbox};
+use crate::programs;
 
 /// Long enough for a machine that does something else meanwhile.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where the binary is: beside the tests' own.
 pub fn binary() -> PathBuf {
-    let test = env::current_exe().expect("a test has a path");
-    let directory = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
-    let binary = directory.join("limiterctl");
-    assert!(binary.exists(), "{} is missing: cargo build -p limiter-user", binary.display());
-    binary
+    programs::path("limiterctl")
 }
 
 /// A host on which limiterctl is used: its files are private.

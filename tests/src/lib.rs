@@ -6,12 +6,19 @@
 //! # Layout
 //!
 //! - [`net`]: hosts (network namespaces), links between them, a private `/run` and bpffs for a daemon
+//! - [`cgroup`]: cgroups, and processes in them
+//! - [`client`]: a process that resolves names and connects as it is told
+//! - [`dns`]: a DNS server, honest or not
 //! - [`wire`]: frames sent at a rate, counted and captured on a host's interface
 //! - [`packet`]: frames built byte by byte, malformed ones too, and a view of the frames that come back
 
+pub mod cgroup;
+pub mod client;
 pub mod daemon;
+pub mod dns;
 pub mod net;
 pub mod packet;
 pub mod program;
+mod programs;
 mod sys;
 pub mod wire;

@@ -42,6 +42,7 @@ impl Host {
         let network = on_fresh_thread(name, || {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace needs root");
             quiet_ipv6();
+            trust_sources();
             File::open("/proc/thread-self/ns/net").expect("a thread has a network namespace")
         });
         let host = Self { name: name.into(), network: network.into(), programs: Mutex::default() };
@@ -111,6 +112,14 @@ impl Host {
             .map_or_else(|| panic!("{} has no {interface} with a MAC", self.name), Mac)
     }
 
+    /// Lets root open ICMP echo sockets, which at first nobody may.
+    #[track_caller]
+    pub(crate) fn allow_ping(&self) {
+        let path = "/proc/sys/net/ipv4/ping_group_range";
+        let written = self.run(|| fs::write(path, "0 0"));
+        written.unwrap_or_else(|error| panic!("{path} takes no group: {error}"));
+    }
+
     #[track_caller]
     fn tool(&self, tool: &str, arguments: &str) -> String {
         let output = self.run(|| Command::new(tool).args(arguments.split_whitespace()).output());
@@ -139,5 +148,12 @@ fn quiet_ipv6() {
         // This file is that of the thread's network namespace: see net_ctl_root in the kernel's net/sysctl_net.c.
         let path = format!("/proc/sys/net/ipv6/conf/default/{name}");
         fs::write(&path, value).unwrap_or_else(|error| panic!("{path} takes no {value}: {error}"));
+    }
+}
+
+/// A forged source address is no reason to drop a packet, whatever the machine thinks of it.
+fn trust_sources() {
+    for path in ["all", "default"].map(|name| format!("/proc/sys/net/ipv4/conf/{name}/rp_filter")) {
+        fs::write(&path, "0").unwrap_or_else(|error| panic!("{path} takes no 0: {error}"));
     }
 }

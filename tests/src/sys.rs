@@ -1,4 +1,4 @@
-//! The room for what has no safe wrapper: `pre_exec`, the options of packet sockets, ethtool's ioctl, `bpf(2)`.
+//! The room for what has no safe wrapper: `pre_exec`, options of sockets, ethtool's ioctl, `bpf(2)`.
 
 #![expect(unsafe_code, reason = "system calls that neither std nor nix nor socket2 wrap")]
 
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::{prctl, signal::Signal};
-use nix::unistd::{Pid, chdir, getppid};
+use nix::unistd::{Pid, chdir, getppid, setsid, write};
 use socket2::{SockAddr, SockAddrStorage, Socket};
 
 /// Where a command is to run.
@@ -43,6 +43,21 @@ pub fn place(command: &mut Command, place: Place) {
     unsafe { command.pre_exec(enter) };
 }
 
+/// Lets the command run in the cgroup whose `cgroup.procs` this is.
+pub fn join_cgroup(command: &mut Command, processes: OwnedFd) {
+    // Zero is the process that writes (kernel documentation, cgroup-v2).
+    let enter = move || -> io::Result<()> { Ok(write(&processes, b"0").map(drop)?) };
+    // SAFETY: between fork and exec one system call is made; nothing is allocated, no lock is taken.
+    unsafe { command.pre_exec(enter) };
+}
+
+/// Lets the command run in a session of its own, out of reach of what a terminal sends to the test.
+pub fn lead_session(command: &mut Command) {
+    let enter = || -> io::Result<()> { Ok(setsid().map(drop)?) };
+    // SAFETY: between fork and exec one system call is made; nothing is allocated, no lock is taken.
+    unsafe { command.pre_exec(enter) };
+}
+
 /// Lets a packet socket receive from, and send on, one interface.
 pub fn bind(socket: &Socket, interface: u32, protocol: i32) -> io::Result<()> {
     let mut storage = SockAddrStorage::zeroed();
@@ -55,14 +70,13 @@ pub fn bind(socket: &Socket, interface: u32, protocol: i32) -> io::Result<()> {
     socket.bind(&unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as u32) })
 }
 
-/// Switches an option of a packet socket on.
-pub fn switch_on(socket: &Socket, option: i32) -> io::Result<()> {
+/// Switches an option of a socket on.
+pub fn switch_on(socket: &Socket, level: i32, option: i32) -> io::Result<()> {
     let on: i32 = 1;
     let length = size_of::<i32>() as u32;
     // SAFETY: the pointer and the length are those of a live integer.
-    let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, (&raw const on).cast(), length)
-    };
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length) };
     Ok(Errno::result(result).map(drop)?)
 }
 

@@ -15,10 +15,10 @@ use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Socket, Type};
 
 pub use capture::{Capture, Captured};
-pub use clock::monotonic_ns;
+pub use clock::{monotonic_ns, sleep_until};
 pub use counter::Counter;
 pub use filter::Filter;
-pub use sender::{Sender, Sent};
+pub use sender::{Sender, Sent, pin};
 pub use tally::Tally;
 
 use crate::net::Host;

@@ -45,7 +45,8 @@ impl Capture {
         let socket = packet_socket(host);
         setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).expect("root may have a large buffer");
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("sockets have timestamps");
-        sys::switch_on(&socket, libc::PACKET_AUXDATA).expect("packet sockets tell about tags");
+        sys::switch_on(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA)
+            .expect("packet sockets tell about tags");
         listen(&socket, host, interface);
         Self { socket }
     }

@@ -11,8 +11,8 @@ pub fn monotonic_ns() -> u64 {
     now(ClockId::CLOCK_MONOTONIC)
 }
 
-/// Sleeps until that time has come; not at all where it has passed.
-pub(super) fn sleep_until(ns: u64) {
+/// Sleeps until that time of `CLOCK_MONOTONIC` has come; not at all where it has passed, shorter where a signal comes.
+pub fn sleep_until(ns: u64) {
     let time = TimeSpec::new((ns / SECOND) as i64, (ns % SECOND) as i64);
     // A signal may end it early; the callers look at the clock again.
     let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &time);

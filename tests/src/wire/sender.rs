@@ -53,7 +53,8 @@ impl Sender {
     pub fn open(host: &Host, interface: &str) -> Self {
         let [socket, direct] = [packet_socket(host), packet_socket(host)];
         send_only(&socket, host, interface);
-        sys::switch_on(&direct, libc::PACKET_QDISC_BYPASS).expect("Linux 3.14 has this option");
+        sys::switch_on(&direct, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS)
+            .expect("Linux 3.14 has this option");
         send_only(&direct, host, interface);
         let counters = host.run(|| File::open("/proc/thread-self/net/dev")).expect("proc lists interfaces");
         Self { interface: interface.into(), socket, direct, counters }
@@ -136,7 +137,8 @@ impl Sender {
     }
 }
 
-fn pin(cpu: usize) {
+/// Keeps the calling thread on one CPU.
+pub fn pin(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu).expect("a CPU has a small number");
     let this_thread = Pid::from_raw(0);
