@@ -373,21 +373,12 @@ pub enum Event {
     AddressLearned = 4,
     /// An address got one more name.
     Mapped = 5,
-    /// A connection was admitted or refused whose address has several names.
-    Ambiguous = 6,
 }
 
 impl Event {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 7] = [
-        Self::Exempt,
-        Self::Query,
-        Self::Answer,
-        Self::NameLearned,
-        Self::AddressLearned,
-        Self::Mapped,
-        Self::Ambiguous,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Exempt, Self::Query, Self::Answer, Self::NameLearned, Self::AddressLearned, Self::Mapped];
 
     /// The word for it in every output.
     pub const fn as_str(self) -> &'static str {
@@ -398,7 +389,6 @@ impl Event {
             Self::NameLearned => "names_learned",
             Self::AddressLearned => "addresses_learned",
             Self::Mapped => "mappings_learned",
-            Self::Ambiguous => "ambiguous",
         }
     }
 }

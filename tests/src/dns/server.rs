@@ -33,14 +33,17 @@ impl DnsServer {
     #[track_caller]
     pub fn start(host: &Host, address: SocketAddr, zone: &Zone) -> Self {
         let sockets = host.run(|| -> io::Result<_> {
-            let (datagrams, connections) = (UdpSocket::bind(address)?, TcpListener::bind(address)?);
+            let datagrams = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+            // So that a test may forge what comes from here.
+            datagrams.set_reuse_address(true)?;
+            datagrams.bind(&address.into())?;
+            let connections = TcpListener::bind(address)?;
             datagrams.set_nonblocking(true)?;
             connections.set_nonblocking(true)?;
             Ok((datagrams, connections))
         });
         let (datagrams, connections) =
             sockets.unwrap_or_else(|error| panic!("no DNS server at {address}: {error}"));
-        let datagrams: Socket = datagrams.into();
         datagrams.set_recv_buffer_size(BUFFER).expect("a socket has a buffer");
         let datagrams = datagrams.into();
 
@@ -75,6 +78,7 @@ pub fn forge(host: &Host, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
             SocketAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
         };
         sys::switch_on(&socket, level, option)?;
+        socket.set_reuse_address(true)?;
         socket.bind(&from.into())?;
         socket.send_to(bytes, &to.into())
     };
