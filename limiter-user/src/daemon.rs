@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::bpf::{self, Attached, HostTables, Mode, Pins, Programs, SourceTable, Tables};
 use crate::cgroup::Cgroup;
+use crate::clock;
 use crate::config::hostname::HostPattern;
 use crate::dns::{self, Watch};
 use crate::failure::Failure;
@@ -24,6 +25,8 @@ use crate::policy::Policy;
 use crate::state::{AttachedCgroup, AttachedInterface, Lock, OutboundState, RuleState, State};
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
+/// How often addresses are collected that nobody resolves any more.
+const COLLECT_EVERY: Duration = Duration::from_mins(1);
 
 /// What to attach where.
 #[derive(Debug)]
@@ -174,13 +177,15 @@ async fn keep(
         tables.push(SourceTable::map(map_data(programs, name)?)?);
     }
     let inbound = Tables::<MapData>::pinned(pins)?;
-    let outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
+    let mut outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
+    let mut collect = interval(COLLECT_EVERY);
     let live = io::stdout().is_terminal();
     let mut before = None;
     loop {
         tokio::select! {
             () = signals.recv() => break,
             _ = sweep.tick() => for table in &tables { table.sweep(); },
+            _ = collect.tick() => if let Some(outbound) = &mut outbound { outbound.sweep(clock::now())?; },
             answer = watch.next() => for message in dns::message::answers(&answer.name, &answer.addresses)? {
                 programs.teach_answer(&message)?;
             },

@@ -197,3 +197,57 @@ fn a_second_attach_while_one_runs() {
     let (status, _) = daemon.signal(Signal::SIGTERM);
     assert!(status.success());
 }
+
+/// A cgroup of the test's own, and limits for it.
+fn outbound<'a>(cgroup: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["attach", "--cgroup", cgroup][..], more].concat()
+}
+
+#[test]
+fn what_cannot_be_held_for_destinations() {
+    let scene = Scene::new();
+    let cgroup = limiter_tests::cgroup::Cgroup::new();
+    let path = cgroup.path().to_str().expect("a readable path");
+    let mount = cgroup.path().parent().and_then(std::path::Path::to_str).expect("a readable path");
+    let rate = ["--default-rate", "10/s"];
+    for (arguments, cause, cure) in [
+        (outbound(path, &[]), "no limit on what its processes may connect to", "--default-rate"),
+        (
+            outbound(path, &["--default-rate", "10"]),
+            "--default-rate '10': '10' at character 1 is no limit",
+            "20/s",
+        ),
+        (
+            outbound(path, &["--host", "google.com"]),
+            "--host 'google.com': 'google.com' at character 1 has no '='",
+            "= 20/s",
+        ),
+        (
+            outbound(path, &["--host", "*google.com = 1/s"]),
+            "is a '*' that is not the whole first label",
+            "*.google.com",
+        ),
+        (
+            outbound(path, &["--host", "a.com = 1/s", "--host", "A.com = 2/s"]),
+            "two rules list 'a.com'",
+            "in one rule only",
+        ),
+        (outbound(path, &["--host", "a.com = 20000000/s"]), "is too fast", "10000000/s"),
+        (
+            outbound(path, &["--default-rate", "10/s", "--errno", "EAGAIN"]),
+            "they would hang",
+            "choose EDQUOT",
+        ),
+        (
+            outbound(path, &["--default-rate", "10/s", "--exempt", "a.com"]),
+            "--exempt 'a.com' is a name",
+            "networks",
+        ),
+        (outbound("no/such/group", &rate), "there is no cgroup 'no/such/group'", "mkdir"),
+        (outbound("shop.service", &rate), "no unit 'shop.service' runs", "systemctl start shop.service"),
+        (outbound(mount, &rate), "the root cgroup holds every process", "--cgroup shop.service"),
+        (outbound("/etc", &rate), "'/etc' is no cgroup", "write a path below that"),
+    ] {
+        scene.fails(&arguments, cause, cure);
+    }
+}

@@ -43,6 +43,10 @@ pub struct Args {
     /// Run only this step (may be given several times)
     #[arg(long = "step", value_enum)]
     steps: Vec<Step>,
+
+    /// Let the tests that can take long take long: ten times as many mutated messages, for one
+    #[arg(long)]
+    soak: bool,
 }
 
 /// Sets the machine up and runs the steps.
@@ -58,7 +62,7 @@ pub fn run(sh: &Shell, args: &Args) -> Result<()> {
     {
         let name = step.name();
         let start = headline(&name);
-        step.run(sh).with_context(|| {
+        step.run(sh, args.soak).with_context(|| {
             format!("the step `{name}` failed; to run it again:\n    cargo xtask test --step {name}\n")
         })?;
         times.push((name, start.elapsed()));
@@ -69,7 +73,7 @@ pub fn run(sh: &Shell, args: &Args) -> Result<()> {
 }
 
 impl Step {
-    fn run(self, sh: &Shell) -> Result<()> {
+    fn run(self, sh: &Shell, soak: bool) -> Result<()> {
         match self {
             Self::Leftovers => leftovers::check(sh),
             Self::Format => lints::format(sh),
@@ -80,7 +84,7 @@ impl Step {
             Self::Doc => lints::doc(sh),
             Self::Build => product::build(sh),
             Self::Unit => product::unit(sh),
-            Self::Integration => product::integration(sh),
+            Self::Integration => product::integration(sh, soak),
         }
     }
 

@@ -12,7 +12,7 @@ use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, TestRun as _, TestRun
 use limiter_common::dns::Unread;
 use limiter_common::gcra::State;
 use limiter_common::key::Address;
-use limiter_common::mapping::Names;
+use limiter_common::mapping::{GRACE, Names};
 use limiter_common::maps;
 use limiter_common::name::NameId;
 use limiter_common::outbound::{
@@ -200,6 +200,28 @@ impl HostTables {
     /// All addresses that have names.
     pub fn addresses(&self) -> impl Iterator<Item = (Address, Names)> {
         self.listed.iter().chain(self.unlisted.iter()).filter_map(Result::ok)
+    }
+
+    /// Removes the addresses of listed names that have been over their time at `now` for as long as they had grace; says
+    /// how many. The table of the others makes room for itself.
+    ///
+    /// Without this, addresses that services have long left would fill the table. One that is resolved anew in the moment
+    /// in which it is removed has to be resolved once more.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn sweep(&mut self, now: u64) -> anyhow::Result<usize> {
+        let is_over = |names: &Names| names.until.iter().all(|until| until + GRACE < now);
+        let entries = self.listed.iter().filter_map(Result::ok);
+        let over: Vec<_> = entries.filter(|(_, names)| is_over(names)).map(|(address, _)| address).collect();
+        for address in &over {
+            match self.listed.remove(address) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error).context("cannot remove an address"),
+            }
+        }
+        Ok(over.len())
     }
 
     /// All names that are known.

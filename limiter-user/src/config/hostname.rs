@@ -1,7 +1,7 @@
 //! What a rule lists: `google.com`, `*.google.com`, `192.0.2.0/24`, `2001:db8::1`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -15,6 +15,8 @@ const CURE: &str =
 /// Of the form with dots (RFC 1035, 2.3.4).
 const MAX_TEXT: usize = 253;
 const MAX_LABEL: usize = 63;
+/// Bits before the IPv4 address in its mapped form.
+const MAPPED: u8 = 96;
 
 /// A name, all names below one, or a network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -83,10 +85,16 @@ fn network(text: &str, part: &str) -> Result<IpNet, Failure> {
         let cure = format!("the network that it lies in is {}", net.trunc());
         return Err(unreadable(text, part, "has bits set behind its prefix", &cure));
     }
+    let mapped: IpAddr = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into();
+    if net.prefix_len() < MAPPED && net.contains(&mapped) {
+        let cure =
+            "IPv4 addresses lie in it as well (::ffff:0:0/96): write 0.0.0.0/0, or 2000::/3 for IPv6 alone";
+        return Err(unreadable(text, part, "is two networks in one", cure));
+    }
     // What is IPv4-mapped is IPv4 to every program of ours.
     match net {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_canonical() {
-            IpAddr::V4(v4) => Ok(Ipv4Net::new_assert(v4, v6.prefix_len() - 96).into()),
+        IpNet::V6(v6) if v6.prefix_len() >= MAPPED => match v6.addr().to_canonical() {
+            IpAddr::V4(v4) => Ok(Ipv4Net::new_assert(v4, v6.prefix_len() - MAPPED).into()),
             IpAddr::V6(_) => Ok(net),
         },
         _ => Ok(net),
@@ -178,6 +186,8 @@ mod tests {
             ("a:80", "'a:80': ':' at character 2 is no letter of a name"),
             ("1.2.3", "'1.2.3': '1.2.3' at character 1 is neither an address nor a name"),
             ("192.0.2.1/24", "'192.0.2.1/24': '192.0.2.1/24' at character 1 has bits set behind its prefix"),
+            ("::/0", "'::/0': '::/0' at character 1 is two networks in one"),
+            ("::/64", "'::/64': '::/64' at character 1 is two networks in one"),
             ("192.0.2.0/33", "'192.0.2.0/33': '192.0.2.0/33' at character 1 is not a network"),
         ] {
             assert_eq!(text.parse::<HostPattern>().unwrap_err().cause, cause);
@@ -193,7 +203,7 @@ mod tests {
         let mapped = |text: &str| text.parse::<HostPattern>().unwrap().mapped();
         assert_eq!(mapped("192.0.2.0/24"), Some((Address::from_v4([192, 0, 2, 0]), 120)));
         assert_eq!(mapped("0.0.0.0/0"), Some((Address::from_v4([0; 4]), 96)));
-        assert_eq!(mapped("::/0"), Some((Address::from_v6([0; 16]), 0)));
+        assert_eq!(mapped("::1").map(|(_, length)| length), Some(128));
         assert_eq!(mapped("google.com"), None);
     }
 }

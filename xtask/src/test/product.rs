@@ -19,11 +19,14 @@ pub fn unit(sh: &Shell) -> Result<()> {
 }
 
 /// The tests start limiterctl, so it is built first. Only the test programs run as root, never the compiler.
-pub fn integration(sh: &Shell) -> Result<()> {
+pub fn integration(sh: &Shell, soak: bool) -> Result<()> {
     let cargo = cargo();
     cmd!(sh, "{cargo} build --package limiter-user").run()?;
 
     let mut test = cmd!(sh, "{cargo} test --package limiter-tests");
+    if soak {
+        test = test.env("LIMITER_SOAK", "1");
+    }
     if !is_root() {
         test = test.env(runner_variable(&Rustc::ask(sh)?.host), "sudo -E");
     }
