@@ -15,7 +15,7 @@ use limiter_user::policy::{OutboundPolicy, Policy};
 const DISTINCT_NAMES: u32 = 1_000_000;
 const ADDRESSES: u32 = 100_000;
 
-/// Bytes that the kernel has set aside for each of these maps (bpf_map_memory_usage, in fdinfo).
+/// Bytes that the kernel has set aside for each of these maps (`bpf_map_memory_usage`, in fdinfo).
 fn memory(programs: &Programs) -> BTreeMap<&'static str, u64> {
     let usage = |name: &'static str| {
         let data = match programs.map(name) {
