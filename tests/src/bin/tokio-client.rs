@@ -21,7 +21,9 @@ fn main() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for _ in 0..count {
         let result = runtime.block_on(async {
-            timeout(PATIENCE, TcpStream::connect((name.as_str(), port))).await.unwrap_or_else(|late| Err(late.into()))
+            timeout(PATIENCE, TcpStream::connect((name.as_str(), port)))
+                .await
+                .unwrap_or_else(|late| Err(late.into()))
         });
         let attempt = match result {
             Ok(_) => json!({ "ok": true, "error_type": "", "errno": null, "message": "" }),
