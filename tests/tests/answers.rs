@@ -11,11 +11,12 @@ use limiter_tests::corpus::mutate::{Random, mutant};
 use limiter_tests::corpus::{Answer, most_labels, most_steps, ordinary, seeds, sixty_four_v6};
 use limiter_tests::teach::{Known, Model, Teacher, kept};
 
-/// A name, a wildcard, and a longer wildcard below it.
-const HOSTS: [&str; 3] = [
+/// Names, wildcards, and longer wildcards below these.
+const HOSTS: [&str; 4] = [
     "listed.test,www.example.test = 20/s burst 20",
     "*.wild.test = 1/s",
     "*.b.wild.test,*.a.wild.test = 2/s",
+    "*.w.t = 3/s",
 ];
 /// Without wildcards the kernel takes a shorter way.
 const NAMES: [&str; 1] = ["listed.test,a.b.wild.test,six.test = 20/s burst 20"];
@@ -131,28 +132,34 @@ fn sorted(addresses: &mut Vec<Address>) -> &[Address] {
     addresses
 }
 
-/// Measured by the kernel, and the least of many runs: a busy machine makes some of them longer, not all.
+/// Measured by the kernel, and the least of many runs: a busy machine makes some of them longer, not all. A machine that
+/// takes longer for what most answers look like may take longer for the worst ones, too.
 #[test]
 fn no_answer_takes_the_kernel_longer_than_twenty_microseconds() {
     const MOST: Duration = Duration::from_micros(20);
+    const ORDINARY: Duration = Duration::from_nanos(800);
     let mut teacher = Teacher::load(&HOSTS);
-    let bytes = |answer: Answer| answer.seed("").message;
+    let ordinary_message = ordinary().seed("").message;
+    teacher.teach(&ordinary_message);
+    let slowness = teacher.time(&ordinary_message).div_duration_f64(ORDINARY).max(1.0);
     // Eight other names for the same addresses: each is looked at before the answer's own is refused.
-    for i in 0..9 {
-        teacher.teach(&bytes(sixty_four_v6(&format!("n{i}.test"))));
+    for i in 0..8 {
+        teacher.teach(&sixty_four_v6(&format!("n{i}.test")).seed("").message);
     }
-    for (what, answer) in [
-        ("alias, A and AAAA", ordinary()),
-        ("127 labels, with wildcards", most_labels()),
-        ("64 AAAA of one name", sixty_four_v6("listed.test")),
-        ("64 AAAA that have eight names", sixty_four_v6("ninth.test")),
-        ("1024 labels in owners", most_steps()),
+    for (what, answer, most) in [
+        ("alias, A and AAAA", ordinary(), MOST),
+        ("127 labels, with wildcards", Answer::to(&most_labels()).a([192, 0, 2, 1], 60), MOST),
+        ("64 AAAA of one name", sixty_four_v6("listed.test"), MOST),
+        ("64 AAAA that have eight names", sixty_four_v6("ninth.test"), MOST),
+        ("1024 labels in owners", most_steps("steps.test"), MOST),
+        // Each of the two is below the limit by itself. Together they are all that a message can ask for.
+        ("1024 labels in owners, 127 in the question", most_steps(&most_labels()), MOST * 2),
     ] {
-        let message = bytes(answer);
+        let message = answer.seed("").message;
         teacher.teach(&message);
         let time = teacher.time(&message);
         println!("{what}: {} bytes, {time:?}", message.len());
-        assert!(time < MOST, "{what}: {time:?}");
+        assert!(time < most.mul_f64(slowness), "{what}: {time:?}");
     }
 }
 

@@ -103,8 +103,9 @@ fn limits() -> Vec<Seed> {
         sixty_four_v6("six.test").seed("64-aaaa"),
         Answer::to(&long).owned_by(&long).a(V4, 60).seed("longest-name"),
         Answer::to(&format!("{long}x")).fails(Unread::BadName).a(V4, 60).seed("longer-name"),
-        most_labels().seed("most-labels"),
-        most_steps().seed("most-steps"),
+        Answer::to(&most_labels()).a(V4, 60).seed("most-labels"),
+        most_steps("steps.test").seed("most-steps"),
+        most_steps(&most_labels()).seed("most-labels-and-steps"),
         Answer::to("").fails(Unread::BadName).a(V4, 60).seed("root"),
         v4(2).counting(3).fails(Unread::Truncated).seed("a-record-less"),
         v4(2).counting(u16::MAX).fails(Unread::Truncated).seed("count-at-its-most"),
@@ -118,12 +119,12 @@ pub fn sixty_four_v6(name: &str) -> Answer {
 }
 
 /// As many labels as a name can have, under a name that is listed with all below it.
-pub fn most_labels() -> Answer {
-    Answer::to(&format!("{}.wild.test", ["a"; 122].join("."))).a(V4, 60)
+pub fn most_labels() -> String {
+    format!("{}.w.t", ["a"; 125].join("."))
 }
 
 /// Owner names with as many labels as all records together may have: eight times 127, and their ends.
-pub fn most_steps() -> Answer {
-    let name = format!("{}.wild.test", ["b"; 122].join("."));
-    (0..8).fold(Answer::to(&name).owned_by(&["a"; 127].join(".")), |m, i| m.a([198, 51, 100, i], 60))
+pub fn most_steps(name: &str) -> Answer {
+    let owner = ["a"; 127].join(".");
+    (0..8).fold(Answer::to(name).owned_by(&owner), |m, i| m.a([198, 51, 100, i], 60))
 }
