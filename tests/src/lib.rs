@@ -10,10 +10,13 @@
 //! - [`client`]: a process that resolves names and connects as it is told
 //! - [`dns`]: a DNS server, honest or not
 //! - [`wire`]: frames sent at a rate, counted and captured on a host's interface
+//! - [`teach`], [`corpus`]: the program that learns from DNS answers, what it should learn, and answers for it
 //! - [`packet`]: frames built byte by byte, malformed ones too, and a view of the frames that come back
 
 pub mod cgroup;
 pub mod client;
+#[path = "../../limiter-common/tests/corpus/mod.rs"]
+pub mod corpus;
 pub mod daemon;
 pub mod dns;
 pub mod net;
@@ -21,4 +24,5 @@ pub mod packet;
 pub mod program;
 mod programs;
 mod sys;
+pub mod teach;
 pub mod wire;

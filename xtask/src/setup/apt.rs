@@ -1,4 +1,4 @@
-//! Debian's packages: which command comes from which, and how they are installed.
+//! Debian's packages: which command or module comes from which, and how they are installed.
 
 use std::fs;
 
@@ -27,15 +27,32 @@ const TOOLS: &[Tool] = &[
     tool("python3", "python3", Purpose::Demo),
     tool("git", "git", Purpose::Test),
     tool("codespell", "codespell", Purpose::Test),
+    tool("dnsmasq", "dnsmasq-base", Purpose::Test),
+    tool("node", "nodejs", Purpose::Test),
+    tool("musl-gcc", "musl-tools", Purpose::Test),
 ];
 
-/// The packages that bring the commands `purpose` needs and this machine lacks, each once.
-fn missing_packages(purpose: Purpose, has_command: impl Fn(&str) -> bool) -> Vec<&'static str> {
+/// The interpreter that sees Debian's modules. Another one in `PATH` would not.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A Python module that the tests need, and the package that brings it. All of these need [`PYTHON`] itself.
+const MODULES: &[(&str, &str)] = &[("requests", "python3-requests"), ("dns", "python3-dnspython")];
+
+/// The packages that bring the commands and modules `purpose` needs and this machine lacks, each once.
+fn missing_packages(
+    purpose: Purpose,
+    has_command: impl Fn(&str) -> bool,
+    has_module: impl Fn(&str) -> bool,
+) -> Vec<&'static str> {
     let mut packages: Vec<_> = TOOLS
         .iter()
         .filter(|tool| tool.purpose <= purpose && !has_command(tool.command))
         .map(|tool| tool.package)
         .collect();
+    if purpose >= Purpose::Test {
+        // Each brings python3 along where only another one is in `PATH`.
+        packages.extend(MODULES.iter().filter(|(module, _)| !has_module(module)).map(|(_, package)| package));
+    }
     packages.dedup();
     packages
 }
@@ -53,7 +70,12 @@ impl<'sh> Apt<'sh> {
 
     /// Installs what brings the commands that are missing.
     pub fn ensure_tools(&mut self, purpose: Purpose) -> Result<()> {
-        let packages = missing_packages(purpose, |command| find_command(self.sh, command).is_some());
+        let sh = self.sh;
+        let has_module = |module: &str| {
+            let import = format!("import {module}");
+            cmd!(sh, "{PYTHON} -c {import}").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+        };
+        let packages = missing_packages(purpose, |command| find_command(sh, command).is_some(), has_module);
         if packages.is_empty() {
             return Ok(());
         }
@@ -124,6 +146,9 @@ fn has_candidate(policy: &str) -> bool {
 mod tests {
     use super::{Purpose, has_candidate, is_debian, missing_packages};
 
+    const ALL: fn(&str) -> bool = |_| true;
+    const NONE: fn(&str) -> bool = |_| false;
+
     #[test]
     fn debian_and_its_children_are_known() {
         for (os_release, expected) in [
@@ -142,15 +167,26 @@ mod tests {
 
     #[test]
     fn a_package_is_asked_for_once_and_only_if_its_command_is_missing() {
-        assert!(missing_packages(Purpose::Test, |_| true).is_empty());
-        assert!(missing_packages(Purpose::Build, |_| false).is_empty());
+        assert!(missing_packages(Purpose::Test, ALL, ALL).is_empty());
+        assert!(missing_packages(Purpose::Build, NONE, NONE).is_empty());
         assert_eq!(
-            missing_packages(Purpose::Demo, |command| command == "ip"),
+            missing_packages(Purpose::Demo, |command| command == "ip", NONE),
             ["util-linux", "curl", "python3"]
         );
-        assert_eq!(missing_packages(Purpose::Test, |command| command != "codespell"), ["codespell"]);
-        let all = missing_packages(Purpose::Test, |_| false);
+        for (command, package) in
+            [("codespell", "codespell"), ("dnsmasq", "dnsmasq-base"), ("musl-gcc", "musl-tools")]
+        {
+            assert_eq!(missing_packages(Purpose::Test, |other| other != command, ALL), [package]);
+        }
+        let all = missing_packages(Purpose::Test, NONE, NONE);
         assert_eq!(all.iter().filter(|&&package| package == "iproute2").count(), 1);
+    }
+
+    #[test]
+    fn a_python_module_is_asked_for_only_by_the_tests_and_only_if_it_is_missing() {
+        assert!(missing_packages(Purpose::Demo, ALL, NONE).is_empty());
+        assert_eq!(missing_packages(Purpose::Test, ALL, NONE), ["python3-requests", "python3-dnspython"]);
+        assert_eq!(missing_packages(Purpose::Test, ALL, |module| module != "dns"), ["python3-dnspython"]);
     }
 
     #[test]
