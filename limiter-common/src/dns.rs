@@ -14,8 +14,8 @@ use crate::key::Address;
 pub const MAX_MESSAGE: usize = 4096;
 /// How many records of an answer are looked at.
 pub const MAX_RECORDS: u32 = 64;
-/// How many steps all records of an answer may take: a label of an uncompressed owner name takes one.
-pub const MAX_STEPS: u32 = 1024;
+/// How many steps all records of an answer may take: each takes one, and so does each label of an uncompressed owner name.
+pub const MAX_STEPS: u32 = 5 * MAX_RECORDS;
 /// Bytes of the fixed header.
 pub const HEADER: u32 = 12;
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use aya::maps::{Array, HashMap as Table, Map, MapData, PerCpuArray};
 use aya::programs::{TestRun as _, TestRunOptions};
+use limiter_common::dns::Unread;
 use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, Names};
 use limiter_common::maps;
-use limiter_common::outbound::{EventCounters, HostName, Settings, UnreadCounters};
+use limiter_common::outbound::{Event, EventCounters, HostName, Settings, UnreadCounters};
 use limiter_user::bpf::Programs;
 use limiter_user::policy::{OutboundPolicy, Policy};
 
@@ -19,7 +20,7 @@ use crate::wire::monotonic_ns;
 pub use model::{Known, Model};
 
 /// What is counted: events, and reasons for what is not understood.
-pub type Counted = ([u64; 7], [u64; 12]);
+pub type Counted = ([u64; Event::ALL.len()], [u64; Unread::ALL.len()]);
 
 /// The outbound programs, attached to nothing.
 pub struct Teacher {

@@ -64,11 +64,13 @@ fn a_name_from_a_cache_on_loopback_is_charged_from_the_first_connection_on() {
     let setting = setting();
     // It asks for everybody, so it is not limited; its cgroup ends it with the test.
     let cgroup = Cgroup::new();
-    let _dnsmasq = dnsmasq(&setting, &cgroup);
+    let mut dnsmasq = dnsmasq(&setting, &cgroup);
     let sandbox = Sandbox::with_resolver("127.0.0.1");
     let attempts = Program::script(PYTHON, "getaddrinfo.py").run_in(&setting, &sandbox, FRESH, 5);
     assert_charged(&setting, &attempts);
     assert_eq!(setting.zone.asked(FRESH, A), 1, "the others were answered from the cache");
+    dnsmasq.kill().unwrap();
+    dnsmasq.wait().unwrap();
 }
 
 /// Starts it, and comes back when it can be asked.
