@@ -76,7 +76,7 @@ pub fn run(sh: &Shell) -> Result<()> {
         as_root(sh, "sh")
             .args(["-c", cgroup::SHELL, "demo"])
             .arg(&cgroup)
-            .args(["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--cgroup"])
+            .args(["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net"])
             .arg(env::current_exe().context("this program has no path")?)
             .args(["demo-inside", "--limiterctl"])
             .arg(limiterctl)

@@ -36,11 +36,13 @@ pub fn path() -> Result<PathBuf> {
     Ok(hierarchy()?.join(format!("limiterctl-demo-{}", process::id())))
 }
 
-/// Shows cgroups from this process's own on, and no others. It must be in a cgroup namespace.
+/// Shows cgroups from this process's own on, and no others.
 pub fn hide_others() -> Result<()> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").context("cannot read /proc/self/cgroup")?;
+    let own = cgroups.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup v2")?;
     let place = hierarchy()?;
-    mount(Some("cgroup2"), &place, Some("cgroup2"), MsFlags::empty(), None::<&str>)
-        .with_context(|| format!("cannot mount cgroups of the demo's own on {}", place.display()))
+    mount(Some(&place.join(own)), &place, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .with_context(|| format!("cannot cover {}", place.display()))
 }
 
 /// Makes one for a service.
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn version_2_is_found_also_beside_version_1() {
-        let hybrid = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        let hybrid =
+            "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         assert_eq!(find(hybrid), Some(Path::new("/sys/fs/cgroup/unified")));
         assert_eq!(find("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"), Some(Path::new("/sys/fs/cgroup")));
         assert_eq!(find("tmpfs /sys/fs/cgroup tmpfs rw 0 0\n"), None);

@@ -67,7 +67,8 @@ fn answer(query: &[u8], zone: Zone) -> Option<Vec<u8>> {
 
     // A reply, authoritative, of a server that would ask others; 3: there is no such name.
     let code = if site.is_some() { 0 } else { 3 };
-    let mut reply = [&query[..2], &[0x85, 0x80 | code, 0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]].concat();
+    let mut reply =
+        [&query[..2], &[0x85, 0x80 | code, 0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]].concat();
     reply.extend(question);
     if let Some((_, address)) = found {
         // The name at offset 12, A, IN, 60 s to live, 4 bytes.

@@ -59,7 +59,9 @@ fn folded(line: &str) -> String {
         let is_first = folded.is_empty();
         let width = if is_first { WIDTH } else { WIDTH - INDENT };
         let end = rest.char_indices().nth(width).map_or(rest.trim_end().len(), |(end, _)| end);
-        let Some(space) = (end < rest.trim_end().len()).then(|| rest[..=end].rfind(' ')).flatten() else { break };
+        let Some(space) = (end < rest.trim_end().len()).then(|| rest[..=end].rfind(' ')).flatten() else {
+            break;
+        };
         folded += &format!("{}\n{:INDENT$}", &rest[..space], "");
         rest = &rest[space + 1..];
     }

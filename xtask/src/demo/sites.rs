@@ -50,7 +50,11 @@ impl Sites {
 
     /// How many connections have reached a site.
     pub fn guests(&self, name: &str) -> u64 {
-        self.0.iter().filter(|(site, _)| *site == name).map(|(_, guests)| guests.load(Ordering::Relaxed)).sum()
+        self.0
+            .iter()
+            .filter(|(site, _)| *site == name)
+            .map(|(_, guests)| guests.load(Ordering::Relaxed))
+            .sum()
     }
 }
 

@@ -68,7 +68,8 @@ impl Facts {
         self.expect_host(&mut expect, OTHER, 1, 0);
 
         expect(
-            self.pages.contains("We ask google.com too often") && self.pages.contains("Hello from example.org"),
+            self.pages.contains("We ask google.com too often")
+                && self.pages.contains("Hello from example.org"),
             &format!("the shop showed: {}", self.pages),
         );
         let wait = self.why["retry_after_ms"].as_u64().unwrap_or(0);
@@ -134,7 +135,10 @@ mod tests {
         let table: [(Spoil, &str); 10] = [
             (|f| f.visits.clear(), "the visitors did not say how it went"),
             (|f| f.visits[0].ok = 201, "google.com was asked 201 times, not 40..=200"),
-            (|f| f.visits[0].each_second[5] = 1, "google.com was never left alone: [25, 25, 25, 25, 3, 1, 0, 22]"),
+            (
+                |f| f.visits[0].each_second[5] = 1,
+                "google.com was never left alone: [25, 25, 25, 25, 3, 1, 0, 22]",
+            ),
             (|f| f.guests[0] = 126, "125 got to google.com, 126 arrived"),
             (|f| f.visits[1].refused = 1, "stackexchange.com: 1 visits failed"),
             (|f| f.pages.clear(), "the shop showed: "),
