@@ -101,7 +101,7 @@ fn rush(page: &mut Page, network: &Network, hands: &Hands) -> Result<Rush> {
     page.command(VISIT)?;
     let visits = hands.start(&network.client, VISIT)?;
     let why_json = format!("{WHY} --output json");
-    let why = wait_for_refusal(|| hands.run(&network.server, &why_json))?;
+    let why = wait_for_backoff(|| hands.run(&network.server, &why_json))?;
     let pages = hands.run(&network.client, READ)?.text;
     let why_text = hands.run(&network.server, WHY)?.text;
     let list = hands.run(&network.server, LIST)?.text;
@@ -117,13 +117,14 @@ fn rush(page: &mut Page, network: &Network, hands: &Hands) -> Result<Rush> {
     Ok(Rush { visits, pages, why })
 }
 
-/// The answer of `why` once it is yes, or the last one before patience ends.
-fn wait_for_refusal(ask: impl Fn() -> Result<Printed>) -> Result<Value> {
+/// The answer of `why` once there is a back-off, or the last one before patience ends. A rate that is used up for the
+/// moment is an earlier yes, but lasts for milliseconds.
+fn wait_for_backoff(ask: impl Fn() -> Result<Printed>) -> Result<Value> {
     let deadline = Instant::now() + Duration::from_secs(SECONDS);
     loop {
-        let answer = ask()?;
-        if answer.code == Some(0) || Instant::now() > deadline {
-            return Ok(parse(&answer.text));
+        let answer = parse(&ask()?.text);
+        if answer["limits"][0]["refused"] == "backoff" || Instant::now() > deadline {
+            return Ok(answer);
         }
         thread::sleep(Duration::from_millis(100));
     }

@@ -62,7 +62,7 @@ fn folded(line: &str) -> String {
         let Some(space) = (end < rest.trim_end().len()).then(|| rest[..=end].rfind(' ')).flatten() else {
             break;
         };
-        folded += &format!("{}\n{:INDENT$}", &rest[..space], "");
+        folded.extend([&rest[..space], "\n", &" ".repeat(INDENT)]);
         rest = &rest[space + 1..];
     }
     folded + rest

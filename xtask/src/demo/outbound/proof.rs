@@ -74,7 +74,7 @@ impl Facts {
         );
         let wait = self.why["retry_after_ms"].as_u64().unwrap_or(0);
         expect((1..=3000).contains(&wait), &format!("why says to wait for {wait} ms"));
-        expect(self.why["refused"] == true, "why says that google.com is not refused");
+        expect(self.why["limits"][0]["refused"] == "backoff", "why knows of no back-off of google.com");
 
         let freed = visits(&self.afterwards, GOOGLE).is_some_and(|v| v.ok > 0 && v.refused + v.failed == 0);
         expect(freed, &format!("after detach: {:?}", self.afterwards));
@@ -113,7 +113,7 @@ mod tests {
             allowed: 40..=200,
             guests: [125, 80],
             pages: "We ask google.com too often\nHello from example.org\n".into(),
-            why: json!({"refused": true, "retry_after_ms": 2_900}),
+            why: json!({"retry_after_ms": 2_900, "limits": [{"refused": "backoff"}]}),
             hosts: json!([
                 {"name": "google.com", "allowed": 125, "refused": 76},
                 {"name": "stackexchange.com", "allowed": 80, "refused": 0},
@@ -142,7 +142,7 @@ mod tests {
             (|f| f.guests[0] = 126, "125 got to google.com, 126 arrived"),
             (|f| f.visits[1].refused = 1, "stackexchange.com: 1 visits failed"),
             (|f| f.pages.clear(), "the shop showed: "),
-            (|f| f.why = json!(null), "why says that google.com is not refused"),
+            (|f| f.why = json!(null), "why knows of no back-off of google.com"),
             (|f| f.hosts = json!([]), "example.org: list says None, it was 1 and 0"),
             (|f| f.afterwards.clear(), "after detach: []"),
             (|f| f.left.push("pins".into()), "detach left behind: pins"),
