@@ -96,7 +96,8 @@ fn rush(page: &mut Page, network: &Network, hands: &Hands) -> Result<Rush> {
     page.text(
         "For google.com they come 25 times a second: in some 4 seconds the burst is\n\
          used up, and connect() in the shop fails with EDQUOT, at once, for 3 seconds.\n\
-         The shop tells its visitor so (503). stackexchange.com is asked 10 times a second.",
+         The shop tells its visitor so (503). stackexchange.com is asked 10 times a\n\
+         second, which is within its rate.",
     )?;
     page.command(VISIT)?;
     let visits = hands.start(&network.client, VISIT)?;
