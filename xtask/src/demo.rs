@@ -3,20 +3,28 @@
 //! The program starts itself again as the first process of a PID, a mount and a network namespace of its own. When
 //! that process ends, however it ends, the kernel ends all others there and takes away interfaces, mounts, pins and
 //! programs. It ends when its standard input does, which is a pipe from here: a signal to this process, SIGKILL
-//! included, needs no handler.
+//! included, needs no handler. What the kernel does not take away is the cgroup: see [`cgroup`].
 //!
 //! Layout:
 //! - [`hosts`]: the network around the server.
+//! - [`cgroup`]: the cgroups, and who removes them.
 //! - [`website`]: the HTTP server and its page.
-//! - [`story`]: what is done and shown, in order.
+//! - [`sites`], [`names`]: other sites, and the name server that knows them.
+//! - [`shop`]: a web application that asks them.
+//! - [`story`], [`outbound`]: what is done and shown, in order.
 //! - [`commands`]: how commands run on a host.
 //! - [`page`]: how it looks.
 //! - [`proof`]: whether what happened is what the page says.
 
+mod cgroup;
 mod commands;
 mod hosts;
+mod names;
+mod outbound;
 mod page;
 mod proof;
+mod shop;
+mod sites;
 mod story;
 mod website;
 
@@ -37,13 +45,13 @@ use nix::{
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use self::{commands::Hands, hosts::Network, page::Page};
+use self::{commands::Hands, hosts::Network, page::Page, sites::Sites};
 use crate::{
     setup::{self, Purpose},
     shell::{as_root, cargo},
 };
 
-/// The story takes a tenth of this.
+/// The story takes a third of this.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(clap::Args)]
@@ -61,21 +69,25 @@ pub struct InsideArgs {
 pub fn run(sh: &Shell) -> Result<()> {
     setup::run(sh, Purpose::Demo)?;
     let limiterctl = build(sh)?;
+    let cgroup = cgroup::path()?;
 
     // --kill-child is for a machine on which this runs as root: the lifeline does the same, a moment later.
     let mut inside = Command::from(
-        as_root(sh, "unshare")
-            .args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--"])
+        as_root(sh, "sh")
+            .args(["-c", cgroup::SHELL, "demo"])
+            .arg(&cgroup)
+            .args(["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net"])
             .arg(env::current_exe().context("this program has no path")?)
             .args(["demo-inside", "--limiterctl"])
             .arg(limiterctl)
             .args(is_bold().then_some("--bold")),
     );
-    let mut inside = inside.stdin(Stdio::piped()).spawn().context("cannot start unshare, or sudo")?;
+    let mut inside = inside.stdin(Stdio::piped()).spawn().context("cannot start sh, or sudo")?;
     // Taken, because `wait` would close it.
     let lifeline = inside.stdin.take();
     let status = inside.wait()?;
     drop(lifeline);
+    ensure!(!cgroup.exists(), "the demo has left {} behind", cgroup.display());
     ensure!(status.success(), "the demo failed, for the reason above; nothing of it is left on this machine");
     Ok(())
 }
@@ -90,12 +102,17 @@ pub fn inside(args: &InsideArgs) -> Result<()> {
     setsid().context("cannot open a session")?;
     hold_on_to_lifeline();
     hide_files()?;
+    names::point_to(sites::NAME_SERVER)?;
 
     let network = Network::new()?;
     let _website = website::serve(&network.server, &network.targets)?;
     let mut page = Page::new(args.bold);
-    let facts = story::tell(&mut page, &network, &Hands::new(args.limiterctl.clone())?)?;
-    let doubts = facts.doubts();
+    let hands = Hands::new(args.limiterctl.clone())?;
+    let mut doubts = story::tell(&mut page, &network, &hands)?.doubts();
+
+    let sites = Sites::open(&network.sites)?;
+    let _shop = shop::open(&network.server)?;
+    doubts.extend(outbound::tell(&mut page, &network, &sites, &hands)?.doubts());
     ensure!(doubts.is_empty(), "the demo did not show what it should:\n    {}", doubts.join("\n    "));
     story::conclude(&mut page)
 }
@@ -134,13 +151,14 @@ fn hold_on_to_lifeline() {
     });
 }
 
-/// Gives limiterctl an empty `/run` and an empty BPF file system, so that one that runs on this machine is not met.
+/// Gives limiterctl an empty `/run`, an empty BPF file system and no foreign cgroup, so that one that runs on this
+/// machine is not met.
 fn hide_files() -> Result<()> {
     for (kind, place, options) in [("tmpfs", "/run", "mode=755"), ("bpf", "/sys/fs/bpf", "mode=700")] {
         mount(Some(kind), place, Some(kind), MsFlags::empty(), Some(options))
             .with_context(|| format!("cannot mount a {kind} of the demo's own on {place}"))?;
     }
-    Ok(())
+    cgroup::hide_others()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! - [`setup`]: makes sure of what building, testing and showing need; one file a kind of thing.
 //! - [`demo`]: shows limiterctl at work, on hosts of its own.
 //! - [`connect`]: opens connections, for the demo and for people.
+//! - [`visit`]: asks the demo's web application to ask other sites.
 //! - [`mod@test`]: the steps of the test command, in order.
 //! - [`shell`]: running commands, as root where needed, with an error that says what to do by hand.
 
@@ -12,6 +13,7 @@ mod demo;
 mod setup;
 mod shell;
 mod test;
+mod visit;
 
 use std::{path::Path, process::ExitCode};
 
@@ -29,13 +31,16 @@ struct Cli {
 enum Verb {
     /// Make sure of what this project needs on this machine; what is there already is left alone
     Setup(setup::Args),
-    /// Show what limiterctl does: a server, a client and an attacker in network namespaces
+    /// Show what limiterctl does, inbound and outbound, on hosts made for the purpose
     Demo,
     /// The part of `demo` that runs in namespaces of its own
     #[command(hide = true)]
     DemoInside(demo::InsideArgs),
     /// Open TCP connections as fast as possible, and say what came of them
     Connect(connect::Args),
+    /// Make the demo's web application fetch from other sites, and say what came of it
+    #[command(hide = true)]
+    Visit(visit::Args),
     /// Run every check and test, and stop at the first that fails
     Test(test::Args),
 }
@@ -58,6 +63,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Demo => demo::run(&sh),
         Verb::DemoInside(args) => demo::inside(args),
         Verb::Connect(args) => connect::run(args),
+        Verb::Visit(args) => visit::run(args),
         Verb::Test(args) => test::run(&sh, args),
     }
 }

@@ -72,11 +72,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Passes on what it says, up to the rules, which come last.
+    /// Passes on what it says, up to the line that begins with `last`.
     pub fn start(
         hands: &Hands,
         host: &Host,
         command: &str,
+        last: &str,
         mut hear: impl FnMut(&str) -> Result<()>,
     ) -> Result<Self> {
         let Running(mut shell) = hands.start(host, command)?;
@@ -87,7 +88,7 @@ impl Daemon {
                 bail!("limiterctl attach ended with {}", shell.wait()?);
             }
             hear(&line)?;
-            if line.contains("; over it: ") {
+            if line.starts_with(last) {
                 return Ok(Self { shell, said });
             }
         }

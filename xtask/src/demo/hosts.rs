@@ -1,4 +1,4 @@
-//! Four hosts: the server, and a client and an attacker on networks of their own, with a router between them.
+//! Five hosts: the server, and a client, an attacker and the sites on networks of their own, with a router between.
 //!
 //! A host is a network namespace without a name, which lasts as long as this process does. All addresses are from
 //! the blocks set aside for documentation (RFC 5737, RFC 3849).
@@ -16,11 +16,13 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 
+use super::sites::NAME_SERVER;
+
 /// The hosts and their addresses.
 pub const PICTURE: &str = "\
 client    198.51.100.7  2001:db8:51::7   ---+
-                                            +--- router --- eth0 of the server
-attacker  203.0.113.66  2001:db8:113::66 ---+       192.0.2.80  2001:db8:2::80";
+attacker  203.0.113.66  2001:db8:113::66 ---+--- router --- eth0 of the server
+sites     203.0.113.142 and others       ---+       192.0.2.80  2001:db8:2::80";
 
 /// The server's addresses.
 const SERVER: [IpAddr; 2] =
@@ -30,6 +32,8 @@ pub struct Network {
     pub server: Host,
     pub client: Host,
     pub attacker: Host,
+    /// Where the name server and the sites are.
+    pub sites: Host,
     /// What the client and the attacker connect to: IPv4, and IPv6 where this machine has it.
     pub targets: Vec<SocketAddr>,
     _router: Host,
@@ -42,6 +46,7 @@ impl Network {
         let server = Host::new("server")?;
         let client = Host::new("client")?;
         let attacker = Host::new("attacker")?;
+        let sites = Host::new("sites")?;
         let router = Host::new("router")?;
 
         router.set("ipv4/ip_forward", "1")?;
@@ -60,6 +65,11 @@ impl Network {
                 ["203.0.113.66", "2001:db8:113::66"].map(str::to_owned),
                 ["203.0.113.1", "2001:db8:113::1"],
             ),
+            (
+                &sites,
+                [NAME_SERVER.to_string(), "2001:db8:153::53".to_owned()],
+                ["203.0.113.129", "2001:db8:153::1"],
+            ),
         ] {
             link(&router, host)?;
             for (address, gateway) in addresses.iter().zip(gateways).take(families) {
@@ -70,7 +80,7 @@ impl Network {
         }
 
         let targets = SERVER.iter().take(families).map(|&address| SocketAddr::new(address, 80)).collect();
-        Ok(Self { server, client, attacker, targets, _router: router })
+        Ok(Self { server, client, attacker, sites, targets, _router: router })
     }
 }
 
@@ -134,8 +144,9 @@ impl Host {
         Ok(())
     }
 
-    fn add_address(&self, interface: &str, address: &str) -> Result<()> {
-        let length = if address.contains(':') { 64 } else { 24 };
+    pub fn add_address(&self, interface: &str, address: &str) -> Result<()> {
+        // Three blocks of IPv4 are for documentation, and there are four networks: one has two.
+        let length = if address.contains(':') { 64 } else { 25 };
         self.ip(&format!("address add {address}/{length} dev {interface}"))
     }
 

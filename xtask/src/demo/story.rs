@@ -1,4 +1,4 @@
-//! What is done and shown, in order.
+//! What is done and shown, in order: the first half, in which a server is kept from being asked too often.
 
 use std::{net::SocketAddr, ops::RangeInclusive, path::Path};
 
@@ -14,8 +14,10 @@ use super::{
 use crate::connect::{self, got_in, refused};
 
 const ATTACH: &str = "sudo limiterctl attach --interface eth0 --port 80 --rate '60/min burst 10'";
-const STATUS: &str = "sudo limiterctl status";
-const DETACH: &str = "sudo limiterctl detach";
+pub const STATUS: &str = "sudo limiterctl status";
+pub const DETACH: &str = "sudo limiterctl detach";
+/// The last word of `attach`, when all is in force.
+const LAST: &str = "limiterctl: port 80: ";
 /// How long the attack lasts.
 const SECONDS: u64 = 4;
 /// What gets in meanwhile: 10 at once and 3 later. A machine that is busy may add a little to the time.
@@ -25,7 +27,7 @@ const ROUNDS: u64 = 5;
 
 /// Shows it all, and says what was seen.
 pub fn tell(page: &mut Page, network: &Network, hands: &Hands) -> Result<Facts> {
-    page.heading("limiterctl, shown on four hosts made for the purpose")?;
+    page.heading("limiterctl, shown on five hosts made for the purpose")?;
     page.text(PICTURE)?;
     if !network.targets.iter().any(SocketAddr::is_ipv6) {
         page.text("This machine has no IPv6: the demo leaves it out.")?;
@@ -37,7 +39,7 @@ pub fn tell(page: &mut Page, network: &Network, hands: &Hands) -> Result<Facts> 
          connections a minute, and 10 at once. limiterctl stays in the foreground.",
     )?;
     page.command(ATTACH)?;
-    let daemon = Daemon::start(hands, &network.server, ATTACH, |line| page.output(line))?;
+    let daemon = Daemon::start(hands, &network.server, ATTACH, LAST, |line| page.output(line))?;
 
     let Battle { attack, served, meanwhile } = fight(page, network, hands)?;
 
@@ -73,7 +75,8 @@ pub fn tell(page: &mut Page, network: &Network, hands: &Hands) -> Result<Facts> 
 pub fn conclude(page: &mut Page) -> Result<()> {
     page.text(
         "\nThis was checked as well: the attacker got no more than its share, the client\n\
-         every page; the counters are what was sent; and nothing is left attached.",
+         every page; google.com saw what it was to see, the other sites every visitor;\n\
+         the counters are what was sent; and nothing is left attached.",
     )
 }
 
@@ -109,7 +112,7 @@ fn fight(page: &mut Page, network: &Network, hands: &Hands) -> Result<Battle> {
     Ok(Battle { attack: connect::parse(&attack), served: served(&pages), meanwhile })
 }
 
-fn show(page: &mut Page, hands: &Hands, host: &Host, command: &str) -> Result<String> {
+pub fn show(page: &mut Page, hands: &Hands, host: &Host, command: &str) -> Result<String> {
     page.command(command)?;
     let output = hands.run(host, command)?.text;
     page.output(&output)?;
@@ -154,7 +157,7 @@ fn served(output: &str) -> u64 {
 }
 
 /// What is left of limiterctl where nothing should be.
-fn left(hands: &Hands, server: &Host) -> Result<Vec<String>> {
+pub fn left(hands: &Hands, server: &Host) -> Result<Vec<String>> {
     let status = hands.run(server, STATUS)?;
     let program = server.eth0()?.contains("xdp");
     let pins = Path::new("/sys/fs/bpf/limiterctl").exists();
