@@ -83,8 +83,8 @@ pub struct HostRule {
     pub limits: [Limit; 4],
     /// 1 where all that the rule lists shares one state, 0 where each name or address has its own.
     pub shared: u32,
-    /// 1 where a limit other than `rate` is set.
-    pub has_more: u32,
+    /// For the alignment.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<HostRule>() == 104);
@@ -291,11 +291,9 @@ pub struct HostCounters {
     pub allowed: u64,
     /// Connections, queries and packets that were refused, by [`Reason`]; in monitor mode they went through all the same.
     pub refused: [u64; Reason::ALL.len()],
-    /// States of subjects that pushed out that of another which was not idle.
-    pub evictions: u64,
 }
 
-const _: () = assert!(size_of::<HostCounters>() == 80);
+const _: () = assert!(size_of::<HostCounters>() == 72);
 
 /// A name that has addresses, in the map by its [`NameId`].
 #[repr(C)]

@@ -133,7 +133,6 @@ impl HostTables {
             for reason in Reason::ALL {
                 sum.refused[reason as usize] += cpu.refused[reason as usize];
             }
-            sum.evictions += cpu.evictions;
         }
         Ok(sum)
     }

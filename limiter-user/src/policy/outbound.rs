@@ -170,7 +170,7 @@ impl OutboundPolicy {
                 limits.bytes.map_or(Ok(Limit::NONE), |bytes| bytes.limit())?,
             ],
             shared: (share == Share::Rule).into(),
-            has_more: (limits.lookups.is_some() || limits.packets.is_some() || limits.bytes.is_some()).into(),
+            reserved: 0,
         })
     }
 }

@@ -145,7 +145,7 @@ fn the_daemon_resolves_listed_names_itself() {
 }
 
 #[test]
-fn the_c_librarys_getaddrinfo_teaches_and_costs_nothing_itself() {
+fn the_c_librarys_getaddrinfo_teaches_and_costs_nothing_itself_without_a_service() {
     let scene = Scene::with_resolver();
     scene.name("a.test", &[TRUE, "10.1.0.2", "2001:db8::1"]);
     let sandbox = Sandbox::with_resolver("10.0.0.53");
