@@ -57,10 +57,17 @@ impl Address {
         [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32]
     }
 
-    /// Its upper and lower half, in memory order: only good for hashing.
+    /// Its prefix: the bits that are in `mask`.
     #[inline(always)]
-    const fn masked(&self, mask: &Self) -> [u64; 2] {
-        [self.0[0] & mask.0[0], self.0[1] & mask.0[1]]
+    pub const fn masked(&self, mask: &Self) -> Self {
+        Self([self.0[0] & mask.0[0], self.0[1] & mask.0[1]])
+    }
+
+    /// Whether it is no IPv4 address in its mapped form.
+    #[inline(always)]
+    pub const fn is_v6(&self) -> bool {
+        let [a, b, c, _] = self.words();
+        a != 0 || b != 0 || c != 0xffff
     }
 }
 
@@ -77,7 +84,7 @@ impl Place {
     /// The place of `address`, masked, under rule number `rule`.
     #[inline(always)]
     pub const fn of(secret: &Secret, rule: u32, address: &Address, mask: &Address) -> Self {
-        Self::of_key(secret, rule, address.masked(mask))
+        Self::of_key(secret, rule, address.masked(mask).0)
     }
 
     /// The place of any two words under rule number `rule`.

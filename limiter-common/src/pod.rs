@@ -5,6 +5,7 @@
 use crate::gate::Total;
 use crate::key::{Address, Secret};
 use crate::mapping::Names;
+use crate::open;
 use crate::outbound::{
     EventCounters, Flow, HostCounters, HostName, HostRule, Query, QueryKey, Settings, UnreadCounters,
 };
@@ -48,3 +49,7 @@ unsafe impl aya::Pod for Flow {}
 unsafe impl aya::Pod for EventCounters {}
 // SAFETY: as above.
 unsafe impl aya::Pod for UnreadCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for open::Key {}
+// SAFETY: as above.
+unsafe impl aya::Pod for open::EventCounters {}

@@ -12,30 +12,33 @@ pub enum Reason {
     Total = 2,
     /// Other CPUs changed the same state in every try. It is judged to be over the limit.
     Contention = 3,
+    /// Its source holds as many open connections as the rule allows.
+    Open = 4,
     /// The destination's address is over the rate of each address.
-    PerIp = 4,
+    PerIp = 5,
     /// A DNS query: its name is over the rule's lookups.
-    Lookups = 5,
+    Lookups = 6,
     /// A packet: its destination is over the rule's packets.
-    Packets = 6,
+    Packets = 7,
     /// A packet: its destination is over the rule's bytes.
-    Bytes = 7,
+    Bytes = 8,
 }
 
 impl Reason {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rate,
         Self::Backoff,
         Self::Total,
         Self::Contention,
+        Self::Open,
         Self::PerIp,
         Self::Lookups,
         Self::Packets,
         Self::Bytes,
     ];
     /// Those of SYNs, in the order of their counters.
-    pub const INBOUND: [Self; 4] = [Self::Rate, Self::Backoff, Self::Total, Self::Contention];
+    pub const INBOUND: [Self; 5] = [Self::Rate, Self::Backoff, Self::Total, Self::Contention, Self::Open];
     /// Those of connections, queries and packets to a destination.
     pub const OUTBOUND: [Self; 7] =
         [Self::Rate, Self::Backoff, Self::Contention, Self::PerIp, Self::Lookups, Self::Packets, Self::Bytes];
@@ -47,6 +50,7 @@ impl Reason {
             Self::Backoff => "backoff",
             Self::Total => "total",
             Self::Contention => "contention",
+            Self::Open => "open",
             Self::PerIp => "per_ip",
             Self::Lookups => "lookups",
             Self::Packets => "packets",
@@ -62,10 +66,11 @@ impl Reason {
             1 => Self::Backoff,
             2 => Self::Total,
             3 => Self::Contention,
-            4 => Self::PerIp,
-            5 => Self::Lookups,
-            6 => Self::Packets,
-            7 => Self::Bytes,
+            4 => Self::Open,
+            5 => Self::PerIp,
+            6 => Self::Lookups,
+            7 => Self::Packets,
+            8 => Self::Bytes,
             _ => return None,
         })
     }
@@ -196,7 +201,7 @@ pub struct RuleCounters {
     pub evictions: u64,
 }
 
-const _: () = assert!(size_of::<RuleCounters>() == 64);
+const _: () = assert!(size_of::<RuleCounters>() == 72);
 
 /// What one CPU let pass without judging it, by [`Skip`].
 #[repr(C)]

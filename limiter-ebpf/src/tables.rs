@@ -3,4 +3,5 @@
 #![expect(unsafe_code, reason = "the room of map memory")]
 
 pub mod inbound;
+pub mod open;
 pub mod outbound;
