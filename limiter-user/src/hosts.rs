@@ -2,7 +2,8 @@
 
 use comfy_table::CellAlignment;
 use limiter_common::name::NameId;
-use limiter_common::outbound::{HostName, Kind, Subject};
+use limiter_common::outbound::tables::HostName;
+use limiter_common::outbound::{Kind, Subject};
 use serde::Serialize;
 
 use crate::bpf::outbound::text;

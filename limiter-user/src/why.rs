@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use comfy_table::Table;
 use limiter_common::gcra::State as Gcra;
 use limiter_common::name::NameId;
-use limiter_common::outbound::{DEFAULT_RULE, EXEMPT, Kind, PER_IP_RULE, Settings, Subject};
+use limiter_common::outbound::{DEFAULT_RULE, Held as HeldBy, Kind, PER_IP_RULE, Settings, Subject};
 use limiter_common::verdict::Reason;
 use serde::Serialize;
 
@@ -170,15 +170,8 @@ impl Inquiry {
         let address = address(ip);
         let [listed, unlisted] = self.tables.names(&address)?;
         let network = self.tables.network(&address)?;
-        // As `outbound::Destination` in the kernel.
-        let (names, rule) = match (listed, network) {
-            (None, Some(EXEMPT)) => {
-                return Ok(self.conclude(ip.to_string(), Vec::new(), Vec::new(), true));
-            }
-            (Some(names), Some(EXEMPT) | None) => (Some(names), None),
-            (names, Some(rule)) => (names, Some(rule)),
-            (None, None) if unlisted.is_none() => (None, Some(DEFAULT_RULE)),
-            (None, None) => (unlisted, None),
+        let Some(HeldBy { names, rule }) = HeldBy::new(listed, network, || unlisted) else {
+            return Ok(self.conclude(ip.to_string(), Vec::new(), Vec::new(), true));
         };
         let mut limits = Vec::new();
         for id in names.iter().flat_map(|names| names.ids).filter_map(NameId::from_bits) {
