@@ -124,7 +124,7 @@ impl Why {
         let Some(first) = self.limits.first().filter(|held| held.refused.is_some()) else {
             return format!("{target}: not refused");
         };
-        let wait = humantime::format_duration(Duration::from_millis(self.retry_after_ms));
+        let wait = table::seconds(self.retry_after_ms);
         let done = if self.monitor { "would be refused (monitor mode)" } else { "refused" };
         format!(
             "{target}: {done}; over {} {} of rule {}; try again in {wait}",
@@ -141,7 +141,7 @@ impl Why {
                 held.rule.clone(),
                 format!("{kind}{}", held.limit),
                 held.refused.unwrap_or("ok").to_owned(),
-                held.until.clone().unwrap_or_default(),
+                held.until.as_deref().map(whole_seconds).unwrap_or_default(),
             ]);
         }
         table
@@ -260,6 +260,11 @@ fn time(ahead: i64) -> String {
     let now = SystemTime::now();
     let time = if ahead < 0 { now - duration } else { now + duration };
     humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// `2026-01-31T12:00:00.123Z` without the milliseconds, so that a row fits 80 columns.
+fn whole_seconds(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(time, _)| format!("{time}Z"))
 }
 
 fn nothing_attached() -> Failure {
