@@ -39,14 +39,14 @@ pub const MAX_PENDING: u32 = 1 << 17;
 pub const SETTINGS: &str = "SETTINGS";
 /// Array of [`HostRule`](crate::outbound::HostRule), by rule number.
 pub const HOST_RULES: &str = "HOST_RULES";
-/// Per-CPU array of [`HostCounters`](crate::outbound::HostCounters), by rule number.
+/// Per-CPU array of [`HostCounters`](crate::outbound::tables::HostCounters), by rule number.
 pub const HOST_COUNTERS: &str = "HOST_COUNTERS";
 /// Hash of rule numbers, by [`exact_key`](crate::name::NameHash::exact_key) or
 /// [`wildcard_key`](crate::name::NameHash::wildcard_key).
 pub const PATTERNS: &str = "PATTERNS";
 /// LPM trie of rule numbers, by prefixes of IPv6 and IPv4-mapped addresses.
 pub const NETWORKS: &str = "NETWORKS";
-/// LRU hash of [`HostName`](crate::outbound::HostName), by [`NameId`](crate::name::NameId).
+/// LRU hash of [`HostName`](crate::outbound::tables::HostName), by [`NameId`](crate::name::NameId).
 pub const HOSTS: &str = "HOSTS";
 /// Hash of [`Names`](crate::mapping::Names), by address: the names that a rule lists.
 pub const LISTED: &str = "LISTED";
@@ -56,15 +56,15 @@ pub const UNLISTED: &str = "UNLISTED";
 pub const STATES: &str = "STATES";
 /// Array of [`Set`](crate::sources::Set): the states that rules share, four a rule.
 pub const SHARED_STATES: &str = "SHARED_STATES";
-/// LRU hash of [`Query`](crate::outbound::Query), by [`QueryKey`](crate::outbound::QueryKey).
+/// LRU hash of [`Query`](crate::outbound::tables::Query), by [`QueryKey`](crate::outbound::tables::QueryKey).
 pub const QUERIES: &str = "QUERIES";
-/// LRU hash of the time of the last datagram, by [`Flow`](crate::outbound::Flow).
+/// LRU hash of the time of the last datagram, by [`Flow`](crate::outbound::tables::Flow).
 pub const FLOWS: &str = "FLOWS";
 /// Array of [`Walk`](crate::dns::Walk)s to work in.
 pub const WALKS: &str = "WALKS";
-/// Per-CPU array of [`EventCounters`](crate::outbound::EventCounters), one element.
+/// Per-CPU array of [`EventCounters`](crate::outbound::tables::EventCounters), one element.
 pub const EVENTS: &str = "EVENTS";
-/// Per-CPU array of [`UnreadCounters`](crate::outbound::UnreadCounters), one element.
+/// Per-CPU array of [`UnreadCounters`](crate::outbound::tables::UnreadCounters), one element.
 pub const UNREAD: &str = "UNREAD";
 
 /// How many rules for destinations there can be, the two without a list included.

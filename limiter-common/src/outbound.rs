@@ -2,7 +2,9 @@
 //!
 //! A connection has several [`Subject`]s: each listed name of its address, the network that the address lies in, the
 //! address itself. All of them must admit it. They are asked one by one, and charged only when none refuses: so what
-//! one refuses uses up nothing of the others.
+//! one refuses uses up nothing of the others. Where there is only one, it is charged at once.
+
+pub mod tables;
 
 use crate::gate::TRIES;
 use crate::gcra::{Limit, Outcome, State};
@@ -147,6 +149,38 @@ impl Settings {
     }
 }
 
+/// What a connection to an address is held to: its names, by the rule of each, and a rule for the address itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held<N> {
+    /// Names of the address; `N` is what holds them.
+    pub names: Option<N>,
+    /// The rule that the address falls under.
+    pub rule: Option<u32>,
+}
+
+impl<N> Held<N> {
+    /// `None` where nothing holds. `network` is the rule of the longest listed prefix.
+    ///
+    /// What rules list comes first: names of the address, and the network that it lies in, together. Only where there is
+    /// neither, names that no rule lists count, each by itself, and an address without a name counts as one.
+    #[inline(always)]
+    pub fn new(
+        listed: Option<N>,
+        network: Option<u32>,
+        unlisted: impl FnOnce() -> Option<N>,
+    ) -> Option<Self> {
+        match (listed, network) {
+            (None, Some(EXEMPT)) => None,
+            (Some(names), Some(EXEMPT) | None) => Some(Self { names: Some(names), rule: None }),
+            (names, Some(rule)) => Some(Self { names, rule: Some(rule) }),
+            (None, None) => Some(match unlisted() {
+                None => Self { names: None, rule: Some(DEFAULT_RULE) },
+                names => Self { names, rule: None },
+            }),
+        }
+    }
+}
+
 /// Who is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subject {
@@ -283,120 +317,30 @@ fn put<S: Cells + ?Sized>(set: &S, index: usize, old: u64, tag: u16, state: Stat
         || set.cells()[index & (WAYS - 1)].compare_exchange(old, sources::pack(tag, next))
 }
 
-/// What one CPU saw of one rule.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HostCounters {
-    /// New connections that were admitted.
-    pub allowed: u64,
-    /// Connections, queries and packets that were refused, by [`Reason`]; in monitor mode they went through all the same.
-    pub refused: [u64; Reason::ALL.len()],
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-const _: () = assert!(size_of::<HostCounters>() == 80);
-
-/// A name that has addresses, in the map by its [`NameId`].
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostName {
-    /// New connections to an address of this name that were admitted.
-    pub allowed: u64,
-    /// Connections, queries and packets that this name refused.
-    pub refused: u64,
-    /// When it was last resolved, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub resolved: u64,
-    /// How long `text` is.
-    pub length: u64,
-    /// The name in its wire form, in lower case.
-    pub text: [u8; 256],
-}
-
-/// A query that waits for its answer.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueryKey {
-    /// Of the socket that sent it.
-    pub cookie: u64,
-    /// The hash of the name.
-    pub name: u64,
-    /// Its id.
-    pub id: u64,
-}
-
-/// Where its answer must come from.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Query {
-    /// The server that was asked.
-    pub server: Address,
-    /// Until when an answer teaches, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub until: u64,
-    /// The name that was asked for, with its rule.
-    pub id: u64,
-}
-
-/// How long the answer to a query is waited for, in nanoseconds.
-pub const QUERY_PATIENCE: u64 = 60_000_000_000;
-
-/// A UDP socket and a destination that it may send to.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flow {
-    /// Of the socket.
-    pub cookie: u64,
-    /// The destination.
-    pub address: Address,
-    /// Its port.
-    pub port: u64,
-}
-
-/// How long a flow may be silent before the next datagram counts as a new connection, in nanoseconds.
-///
-/// As long as conntrack remembers one that was answered (`nf_conntrack_udp_timeout_stream`).
-pub const FLOW_IDLE: u64 = 120_000_000_000;
-
-/// What the outbound programs count beside the rules.
-#[repr(u32)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// A connection to an exempt destination.
-    Exempt = 0,
-    /// A query was noted.
-    Query = 1,
-    /// An answer to a noted query was read.
-    Answer = 2,
-    /// A name got into the table of names.
-    NameLearned = 3,
-    /// An address got into the table of listed names' addresses, or that of others.
-    AddressLearned = 4,
-    /// An address got one more name.
-    Mapped = 5,
-}
-
-impl Event {
-    /// All, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::Exempt, Self::Query, Self::Answer, Self::NameLearned, Self::AddressLearned, Self::Mapped];
-
-    /// The word for it in every output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exempt => "exempt",
-            Self::Query => "queries",
-            Self::Answer => "answers",
-            Self::NameLearned => "names_learned",
-            Self::AddressLearned => "addresses_learned",
-            Self::Mapped => "mappings_learned",
+    #[test]
+    fn what_is_listed_decides_alone_and_the_rest_by_itself() {
+        const NETWORK: u32 = 7;
+        let held = |names, rule| Some(Held { names, rule });
+        let cases = [
+            (None, None, None, held(None, Some(DEFAULT_RULE))),
+            (None, None, Some("u"), held(Some("u"), None)),
+            (None, Some(EXEMPT), None, None),
+            (None, Some(EXEMPT), Some("u"), None),
+            (None, Some(NETWORK), Some("u"), held(None, Some(NETWORK))),
+            (Some("l"), None, Some("u"), held(Some("l"), None)),
+            (Some("l"), Some(EXEMPT), Some("u"), held(Some("l"), None)),
+            (Some("l"), Some(NETWORK), Some("u"), held(Some("l"), Some(NETWORK))),
+        ];
+        for (listed, network, unlisted, expected) in cases {
+            assert_eq!(
+                Held::new(listed, network, || unlisted),
+                expected,
+                "{listed:?} {network:?} {unlisted:?}"
+            );
         }
     }
 }
-
-/// What one CPU counted beside the rules, by [`Event`].
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EventCounters(pub [u64; Event::ALL.len()]);
-
-/// What one CPU could not, or not wholly, read or keep, by [`Unread`](crate::dns::Unread).
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UnreadCounters(pub [u64; crate::dns::Unread::ALL.len()]);

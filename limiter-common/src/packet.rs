@@ -136,10 +136,13 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<Segment, Ski
     };
     let behind = ip_offset + Ipv6Hdr::LEN;
     let upper = if ip.next_hdr == IpProto::Tcp as u8 {
-        Upper { offset: behind, fragment: false }
+        Upper { protocol: ip.next_hdr, offset: behind, fragment: false }
     } else {
         packet.skip_extensions(ip.next_hdr, behind)?
     };
+    if upper.protocol != IpProto::Tcp as u8 {
+        return Err(Skip::NotTcp);
+    }
     Ok(Segment {
         source: Address::from_v6(ip.src_addr),
         destination: Address::from_v6(ip.dst_addr),

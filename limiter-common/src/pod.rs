@@ -6,9 +6,8 @@ use crate::gate::Total;
 use crate::key::{Address, Secret};
 use crate::mapping::Names;
 use crate::open;
-use crate::outbound::{
-    EventCounters, Flow, HostCounters, HostName, HostRule, Query, QueryKey, Settings, UnreadCounters,
-};
+use crate::outbound::tables::{EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters};
+use crate::outbound::{HostRule, Settings};
 use crate::rule::{PortSet, Rule};
 use crate::sources::Set;
 use crate::verdict::{RuleCounters, SkipCounters};

@@ -103,22 +103,41 @@ extern "C" fn find_cell(cells: *const [Word; WAYS], tag: u16, now: u64, found: *
     0
 }
 
-/// Which bits of a result say where the TCP header is; above them is a flag, and above that an error.
+/// Which bits of a result say where the transport's header is; above them is a flag, then the protocol, then an error.
 /// Eight extension headers of 2,048 bytes end before 2^15, and the verifier allows no packet offset of 2^16.
 const OFFSET: u64 = (1 << 15) - 1;
 const FRAGMENT: u64 = 1 << 16;
+const PROTOCOL: u32 = 24;
 const ERROR: u32 = 32;
 
-/// Finds the TCP header behind the extension headers of an IPv6 packet.
+/// Finds what is behind the extension headers of an IPv6 packet.
 ///
 /// # Errors
 ///
 /// As `packet::parse`.
 #[inline(always)]
 pub fn skip_extensions(context: &XdpContext, first: u8, offset: usize) -> Result<Upper, Skip> {
-    let result = skip_ipv6_extensions(context.ctx, first.into(), offset as u64);
+    unpack_upper(skip_ipv6_extensions(context.ctx, first.into(), offset as u64))
+}
+
+#[inline(always)]
+fn pack_upper(result: Result<Upper, Skip>) -> u64 {
+    match result {
+        Ok(Upper { protocol, offset, fragment }) => {
+            offset as u64 & OFFSET | u64::from(protocol) << PROTOCOL | if fragment { FRAGMENT } else { 0 }
+        }
+        Err(skip) => (skip as u64 + 1) << ERROR,
+    }
+}
+
+#[inline(always)]
+fn unpack_upper(result: u64) -> Result<Upper, Skip> {
     match (result >> ERROR) as u32 {
-        0 => Ok(Upper { offset: (result & OFFSET) as usize, fragment: result & FRAGMENT != 0 }),
+        0 => Ok(Upper {
+            protocol: (result >> PROTOCOL) as u8,
+            offset: (result & OFFSET) as usize,
+            fragment: result & FRAGMENT != 0,
+        }),
         error => Err(Skip::from_number(error - 1).unwrap_or(Skip::Internal)),
     }
 }
@@ -128,8 +147,5 @@ pub fn skip_extensions(context: &XdpContext, first: u8, offset: usize) -> Result
 extern "C" fn skip_ipv6_extensions(context: *mut xdp_md, first: u64, offset: u64) -> u64 {
     let context = XdpContext::new(context);
     // The mask tells the verifier what the caller knows: the offset is small.
-    match extensions::skip(&Frame::new(&context), first as u8, (offset & 0xff) as usize) {
-        Ok(upper) => upper.offset as u64 & OFFSET | if upper.fragment { FRAGMENT } else { 0 },
-        Err(skip) => (skip as u64 + 1) << ERROR,
-    }
+    pack_upper(extensions::skip(&Frame::new(&context), first as u8, (offset & 0xff) as usize))
 }

@@ -1,19 +1,23 @@
 //! Packets that sockets send and receive: where their payload is, and who is at the other end.
 
-#![expect(unsafe_code, reason = "reads words one by one")]
+#![expect(unsafe_code, reason = "reads words one by one, and asks the kernel for a socket's number")]
 
+use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SkBuffContext;
 use limiter_common::dns::Unread;
 use limiter_common::key::Address;
-use limiter_common::outbound::{Kind, Settings};
+use limiter_common::outbound::tables::Flow;
+use limiter_common::outbound::{Kind, Pass, Settings};
+use limiter_common::packet::extensions::Upper;
+use limiter_common::verdict::Skip;
 
 use crate::boundary::outbound::{self as boundary, Judgement};
+use crate::outbound;
 use crate::tables::outbound as tables;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-/// IPv6 extension headers: hop-by-hop, routing, fragment, destination.
-const EXTENSIONS: [u8; 4] = [0, 43, 44, 60];
+const UDP_LITE: u8 = 136;
 const DNS: u16 = 53;
 /// How many DNS messages of one TCP segment are read.
 const MESSAGES: u32 = 4;
@@ -21,10 +25,18 @@ const MESSAGES: u32 = 4;
 /// The other end, and where the payload lies.
 struct Datagram {
     remote: Address,
-    remote_port: u16,
-    is_tcp: bool,
+    /// The other end's; 0 where the protocol has none.
+    port: u16,
+    protocol: u8,
     offset: u32,
     length: u32,
+}
+
+impl Datagram {
+    #[inline(always)]
+    const fn may_be_dns(&self) -> bool {
+        self.port == DNS && matches!(self.protocol, TCP | UDP) && self.length > 0
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,8 +54,8 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
     let Some(datagram) = find(ctx, Direction::Sent) else {
         return true;
     };
-    let is_query = datagram.remote_port == DNS && datagram.length > 0;
-    let refused = is_query && read(ctx, &datagram, Direction::Sent)
+    let refused = datagram.may_be_dns() && read(ctx, &datagram, Direction::Sent)
+        || datagram.protocol != TCP && is_new_and_refused(ctx, &datagram)
         || settings.has(Settings::TRAFFIC)
             && (is_refused(&datagram.remote, Kind::Packets, 1)
                 || is_refused(&datagram.remote, Kind::Bytes, ctx.skb.len().into()));
@@ -54,8 +66,7 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
 #[inline(always)]
 pub fn received(ctx: &SkBuffContext) {
     if let Some(datagram) = find(ctx, Direction::Received)
-        && datagram.remote_port == DNS
-        && datagram.length > 0
+        && datagram.may_be_dns()
     {
         read(ctx, &datagram, Direction::Received);
     }
@@ -63,14 +74,22 @@ pub fn received(ctx: &SkBuffContext) {
 
 #[inline(always)]
 fn is_refused(address: &Address, kind: Kind, amount: u64) -> bool {
-    matches!(boundary::judge(address, kind, amount), Judgement::Refuse)
+    matches!(boundary::judge(address, kind, amount, Pass::Charge), Judgement::Refuse)
+}
+
+/// What is no TCP segment was not charged when its socket was connected: its first packet is.
+#[inline(always)]
+fn is_new_and_refused(ctx: &SkBuffContext, datagram: &Datagram) -> bool {
+    // SAFETY: a helper for this context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.skb.skb.cast()) };
+    !outbound::datagram(&Flow { cookie, address: datagram.remote, port: datagram.port.into() })
 }
 
 /// Reads the DNS messages in it; says whether one of them must not be sent.
 #[inline(always)]
 fn read(ctx: &SkBuffContext, datagram: &Datagram, direction: Direction) -> bool {
     let answer = direction == Direction::Received;
-    if !datagram.is_tcp {
+    if datagram.protocol != TCP {
         return boundary::read_message(
             ctx.skb.skb,
             datagram.offset,
@@ -99,56 +118,53 @@ fn read(ctx: &SkBuffContext, datagram: &Datagram, direction: Direction) -> bool 
     refused
 }
 
-/// `None` where it is neither UDP nor TCP, or not the beginning.
+/// `None` where it is not IP, or not the beginning of a packet.
 #[inline(always)]
 fn find(ctx: &SkBuffContext, direction: Direction) -> Option<Datagram> {
     let [word] = load::<1>(ctx, 0)?;
     let first = (word >> 24) as u8;
     let (remote, protocol, offset) = match first >> 4 {
         4 => {
-            let [_, fragment, about, source, destination] = load::<5>(ctx, 0)?;
+            let [fragment, about] = load::<2>(ctx, 4)?;
             if fragment & 0x1fff != 0 {
                 return None; // a later fragment
             }
-            let remote = if direction == Direction::Sent { destination } else { source };
+            let [remote] = load::<1>(ctx, if direction == Direction::Sent { 16 } else { 12 })?;
             (Address::from_words([0, 0, 0xffff, remote]), (about >> 16) as u8, u32::from(first & 0xf) * 4)
         }
         6 => {
             let [lengths] = load::<1>(ctx, 4)?;
-            let remote = load::<4>(ctx, if direction == Direction::Sent { 24 } else { 8 })?;
-            (Address::from_words(remote), (lengths >> 8) as u8, 40)
+            let remote = ctx.load(if direction == Direction::Sent { 24 } else { 8 }).ok()?;
+            let next = (lengths >> 8) as u8;
+            let upper = if matches!(next, TCP | UDP) {
+                Upper { protocol: next, offset: 40, fragment: false }
+            } else {
+                match boundary::skip_extensions(ctx.skb.skb, next) {
+                    Ok(upper) => upper,
+                    Err(Skip::LaterFragment) => return None,
+                    Err(_) => {
+                        tables::count_unread(Unread::Headers);
+                        Upper { protocol: next, offset: 40, fragment: false }
+                    }
+                }
+            };
+            (Address::from_halves(remote), upper.protocol, upper.offset as u32)
         }
         _ => return None,
     };
-    match protocol {
-        UDP => {
-            let [ports] = load::<1>(ctx, offset)?;
-            Some(Datagram {
-                remote,
-                remote_port: remote_port(ports, direction),
-                is_tcp: false,
-                offset: offset + 8,
-                length: ctx.skb.len().saturating_sub(offset + 8),
-            })
-        }
+    let length = ctx.skb.len();
+    let (port, payload) = match protocol {
         TCP => {
-            let [ports, _, _, flags] = load::<4>(ctx, offset)?;
-            let payload = offset + (flags >> 28) * 4;
-            Some(Datagram {
-                remote,
-                remote_port: remote_port(ports, direction),
-                is_tcp: true,
-                offset: payload,
-                length: ctx.skb.len().saturating_sub(payload),
-            })
+            let ([ports], [flags]) = (load::<1>(ctx, offset)?, load::<1>(ctx, offset + 12)?);
+            (remote_port(ports, direction), offset + (flags >> 28) * 4)
         }
-        other => {
-            if first >> 4 == 6 && EXTENSIONS.contains(&other) {
-                tables::count_unread(Unread::Headers);
-            }
-            None
+        UDP | UDP_LITE => {
+            let [ports] = load::<1>(ctx, offset)?;
+            (remote_port(ports, direction), offset + 8)
         }
-    }
+        _ => (0, length),
+    };
+    Some(Datagram { remote, port, protocol, offset: payload, length: length.saturating_sub(payload) })
 }
 
 #[inline(always)]

@@ -2,7 +2,11 @@
 
 #![expect(unsafe_code, reason = "the room of packet memory")]
 
-use aya_ebpf::helpers::bpf_xdp_adjust_tail;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use limiter_common::packet::extensions::Upper;
 use limiter_common::packet::{Header, Packet};
@@ -64,5 +68,27 @@ impl Packet for Frame<'_> {
     #[inline(always)]
     fn skip_extensions(&self, first: u8, offset: usize) -> Result<Upper, Skip> {
         boundary::skip_extensions(self.context, first, offset)
+    }
+}
+
+/// A packet that a socket sends or receives; it begins with its IP header.
+pub struct SocketPacket(pub *mut __sk_buff);
+
+impl Packet for SocketPacket {
+    #[inline(always)]
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+        let mut header = MaybeUninit::<T>::uninit();
+        let target: *mut c_void = header.as_mut_ptr().cast();
+        // SAFETY: the target has room for that many bytes.
+        let result =
+            unsafe { bpf_skb_load_bytes(self.0.cast(), offset as u32, target, size_of::<T>() as u32) };
+        // SAFETY: the kernel has written it, and any bytes are a Header.
+        (result == 0).then(|| unsafe { header.assume_init() })
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        // SAFETY: the context that the kernel called us with.
+        unsafe { (*self.0).len as usize }
     }
 }

@@ -10,9 +10,8 @@ use limiter_common::dns::{MAX_MESSAGE, Record, Unread, Walk};
 use limiter_common::key::Address;
 use limiter_common::mapping::{self, Learned};
 use limiter_common::name::{NameHash, NameId, NameSecret};
-use limiter_common::outbound::{
-    DEFAULT_RULE, Event, Kind, Pass, QUERY_PATIENCE, Query, QueryKey, Settings, Subject,
-};
+use limiter_common::outbound::tables::{Event, QUERY_PATIENCE, Query, QueryKey};
+use limiter_common::outbound::{DEFAULT_RULE, Kind, Pass, Settings, Subject};
 
 use crate::boundary::outbound as boundary;
 use crate::outbound::now;

@@ -8,10 +8,8 @@ use aya_ebpf::programs::SockAddrContext;
 use limiter_common::key::Address;
 use limiter_common::mapping::SharedNames;
 use limiter_common::name::NameId;
-use limiter_common::outbound::{
-    self, DEFAULT_RULE, EXEMPT, Event, FLOW_IDLE, Flow, Kind, Opinion, PER_IP_RULE, Pass, SHARED_TAG,
-    Settings, Subject,
-};
+use limiter_common::outbound::tables::{Event, FLOW_IDLE, Flow};
+use limiter_common::outbound::{self, Held, Kind, Opinion, PER_IP_RULE, Pass, SHARED_TAG, Settings, Subject};
 use limiter_common::sources::{Cell as _, Overwrite as _, WAYS};
 use limiter_common::verdict::Reason;
 
@@ -20,58 +18,85 @@ use crate::boundary::Set;
 use crate::boundary::outbound::{self as boundary, Judgement, Refusal};
 use crate::tables::outbound as tables;
 
-const UDP: u32 = 17;
+/// `SOCK_STREAM`: TCP and Multipath TCP.
+const STREAM: u32 = 1;
 
 /// What a call is told.
 const PROCEED: i32 = 1;
 const REFUSED: i32 = 0;
 
 /// Judges `connect()`.
+///
+/// Only a stream is a connection now. By that of a datagram socket getaddrinfo() asks for a route, and sends nothing:
+/// it is asked whether it may, and its first datagram is charged.
 #[inline(always)]
 pub fn connect(ctx: &SockAddrContext, address: &Address) -> i32 {
-    if protocol(ctx) != UDP {
-        return judge(address);
-    }
-    let port = port(ctx);
-    if port == 0 {
-        return PROCEED; // getaddrinfo() asks so for a route, and sends nothing
-    }
-    let flow = flow(ctx, address, port);
-    let verdict = judge(address);
-    if verdict == PROCEED {
-        // `send()` on an IPv6 socket that is connected to an IPv4 address comes by once more, in sendmsg4.
-        tables::remember(&flow, now());
-    }
-    verdict
+    let pass = if socket_type(ctx) == STREAM {
+        Pass::Charge
+    } else if port(ctx) == 0 || tables::settings().is_some_and(|settings| settings.has(Settings::MONITOR)) {
+        return PROCEED;
+    } else {
+        Pass::Ask
+    };
+    judge(address, pass)
 }
 
-/// Judges a datagram of a socket that is not connected: the first one to a destination is a new connection.
+/// Judges a datagram of a socket that is not connected, or that is an IPv6 socket connected to an IPv4 address.
 #[inline(always)]
 pub fn send(ctx: &SockAddrContext, address: &Address) -> i32 {
-    let flow = flow(ctx, address, port(ctx));
+    // SAFETY: a helper for this context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let flow = Flow { cookie, address: *address, port: port(ctx).into() };
     let now = now();
-    if let Some(last) = tables::flow(&flow)
-        && now.wrapping_sub(last.load()) < FLOW_IDLE
-    {
-        last.store(now);
+    if goes_on(&flow, now) {
         return PROCEED;
     }
-    let verdict = judge(address);
+    let verdict = judge(address, Pass::Charge);
     if verdict == PROCEED {
         tables::remember(&flow, now);
     }
     verdict
 }
 
+/// Says whether a packet that is no TCP segment may be sent: the first one of a flow is a new connection.
+///
+/// What `sendmsg` has judged is a known flow here.
 #[inline(always)]
-fn judge(address: &Address) -> i32 {
+pub fn datagram(flow: &Flow) -> bool {
+    let now = now();
+    if goes_on(flow, now) {
+        return true;
+    }
+    match boundary::judge(&flow.address, Kind::Rate, 1, Pass::Charge) {
+        Judgement::Refuse => return false,
+        Judgement::Exempt => tables::count_event(Event::Exempt),
+        Judgement::Admit => {}
+    }
+    tables::remember(flow, now);
+    true
+}
+
+/// Whether a flow is known and was not silent for too long.
+#[inline(always)]
+fn goes_on(flow: &Flow, now: u64) -> bool {
+    let Some(last) = tables::flow(flow).filter(|last| now.wrapping_sub(last.load()) < FLOW_IDLE) else {
+        return false;
+    };
+    last.store(now);
+    true
+}
+
+#[inline(always)]
+fn judge(address: &Address, pass: Pass) -> i32 {
     let Some(settings) = tables::settings() else {
         return PROCEED;
     };
-    match boundary::judge(address, Kind::Rate, 1) {
+    match boundary::judge(address, Kind::Rate, 1, pass) {
         Judgement::Admit => PROCEED,
         Judgement::Exempt => {
-            tables::count_event(Event::Exempt);
+            if matches!(pass, Pass::Charge) {
+                tables::count_event(Event::Exempt);
+            }
             PROCEED
         }
         Judgement::Refuse if settings.has(Settings::MONITOR) => PROCEED,
@@ -83,46 +108,39 @@ fn judge(address: &Address) -> i32 {
     }
 }
 
-/// What holds for an address.
+/// An address, and what it is held to.
 pub struct Destination<'a> {
     settings: &'static Settings,
     address: &'a Address,
-    names: Option<&'static SharedNames<Word>>,
-    /// The rule that the address itself falls under.
-    rule: Option<u32>,
+    held: Held<&'static SharedNames<Word>>,
 }
 
 impl<'a> Destination<'a> {
-    /// `None` where nothing does.
-    ///
-    /// What rules list comes first: names of the address, and the network that it lies in, together. Only where there is
-    /// neither, names that no rule lists count, each by itself, and an address without a name counts as one.
+    /// `None` where nothing holds.
     #[inline(always)]
     pub fn find(address: &'a Address) -> Option<Self> {
         let settings = tables::settings()?;
-        let listed = tables::listed(address);
-        let (names, rule) = match (listed, tables::network(address)) {
-            (None, Some(EXEMPT)) => return None,
-            (Some(names), Some(EXEMPT) | None) => (Some(names), None),
-            (names, Some(rule)) => (names, Some(rule)),
-            (None, None) => match tables::unlisted(address) {
-                None => (None, Some(DEFAULT_RULE)),
-                names => (names, None),
-            },
-        };
-        Some(Self { settings, address, names, rule })
+        let held =
+            Held::new(tables::listed(address), tables::network(address), || tables::unlisted(address))?;
+        Some(Self { settings, address, held })
     }
 
     /// Why it is refused, if it is.
     #[inline(always)]
-    pub fn judge(&self, kind: Kind, amount: u64) -> Option<Refusal> {
+    pub fn judge(&self, kind: Kind, amount: u64, pass: Pass) -> Option<Refusal> {
         let now = now();
-        let refusal =
-            self.pass(kind, amount, Pass::Ask, now).or_else(|| self.pass(kind, amount, Pass::Charge, now));
+        let is_only_asked = matches!(pass, Pass::Ask);
+        let mut refusal = None;
+        if is_only_asked || !self.is_alone(kind) {
+            refusal = self.pass(kind, amount, Pass::Ask, now);
+        }
+        if refusal.is_none() && !is_only_asked {
+            refusal = self.pass(kind, amount, Pass::Charge, now);
+        }
         match refusal {
             Some(refusal) => count_refusal(refusal),
-            None if kind as u32 == Kind::Rate as u32 => {
-                if let Some(rule) = self.rule {
+            None if kind as u32 == Kind::Rate as u32 && !is_only_asked => {
+                if let Some(rule) = self.held.rule {
                     tables::count_host(rule, |counters| counters.allowed += 1);
                 }
                 if self.settings.has(Settings::PER_IP) {
@@ -134,11 +152,22 @@ impl<'a> Destination<'a> {
         refusal
     }
 
+    /// Whether there is only one to be charged, so that nobody needs to be asked before.
+    #[inline(always)]
+    fn is_alone(&self, kind: Kind) -> bool {
+        let per_ip = matches!(kind, Kind::Rate) && self.settings.has(Settings::PER_IP);
+        match self.held.names {
+            None => !per_ip,
+            // The places of an address fill from the first one on.
+            Some(names) => !per_ip && self.held.rule.is_none() && names.get(1).is_none(),
+        }
+    }
+
     /// The address first, and its names last, because these count what they admit.
     #[inline(always)]
     fn pass(&self, kind: Kind, amount: u64, pass: Pass, now: u64) -> Option<Refusal> {
         let mut refusal = None;
-        if let Some(rule) = self.rule {
+        if let Some(rule) = self.held.rule {
             refusal = boundary::weigh(Subject::address(rule, self.address), kind, amount, pass, now);
         }
         if matches!(kind, Kind::Rate) && self.settings.has(Settings::PER_IP) {
@@ -146,7 +175,7 @@ impl<'a> Destination<'a> {
                 boundary::weigh(Subject::address(PER_IP_RULE, self.address), kind, amount, pass, now);
             refusal = refusal.or(per_ip);
         }
-        match self.names {
+        match self.held.names {
             Some(names) if refusal.is_none() || matches!(pass, Pass::Ask) => {
                 refusal.or(boundary::weigh_all(names, kind, amount, pass, now))
             }
@@ -249,22 +278,15 @@ pub fn destination_v6(ctx: &SockAddrContext) -> Address {
 }
 
 #[inline(always)]
-fn protocol(ctx: &SockAddrContext) -> u32 {
-    // SAFETY: as above.
-    unsafe { (&raw const (*ctx.sock_addr).protocol).read_volatile() }
+fn socket_type(ctx: &SockAddrContext) -> u32 {
+    // SAFETY: as above. The kernel calls the field so.
+    unsafe { (&raw const (*ctx.sock_addr).type_).read_volatile() }
 }
 
 #[inline(always)]
 fn port(ctx: &SockAddrContext) -> u16 {
     // SAFETY: as above; in network order, in the lower half.
     u16::from_be(unsafe { (&raw const (*ctx.sock_addr).user_port).read_volatile() } as u16)
-}
-
-#[inline(always)]
-fn flow(ctx: &SockAddrContext, address: &Address, port: u16) -> Flow {
-    // SAFETY: a helper for this context.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    Flow { cookie, address: *address, port: port.into() }
 }
 
 #[inline(always)]

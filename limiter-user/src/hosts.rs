@@ -2,7 +2,8 @@
 
 use comfy_table::CellAlignment;
 use limiter_common::name::NameId;
-use limiter_common::outbound::{HostName, Kind, Subject};
+use limiter_common::outbound::tables::HostName;
+use limiter_common::outbound::{Kind, Subject};
 use serde::Serialize;
 
 use crate::bpf::outbound::text;
@@ -77,9 +78,8 @@ impl Host {
 pub fn table(hosts: &[Host]) -> String {
     let mut table = table::new(["host", "rule", "state", "allowed", "refused"]);
     for host in hosts {
-        let wait = std::time::Duration::from_millis(host.retry_after_ms / 100 * 100);
         let state = if host.refused_now {
-            format!("refused for {}", humantime::format_duration(wait))
+            format!("refused for {}", table::seconds(host.retry_after_ms))
         } else {
             "ok".into()
         };

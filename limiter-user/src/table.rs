@@ -1,5 +1,7 @@
 //! How tables look on a terminal.
 
+use std::time::Duration;
+
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// How wide a table may be at least, whatever a terminal says of itself.
@@ -13,4 +15,9 @@ pub fn new<const N: usize>(columns: [&str; N]) -> Table {
     table.set_width(table.width().unwrap_or(0).max(WIDTH));
     table.set_header(columns);
     table
+}
+
+/// A time to wait, in whole seconds, the begun one included: `1m 3s`.
+pub fn seconds(milliseconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(milliseconds.div_ceil(1000))).to_string()
 }

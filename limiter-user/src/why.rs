@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use comfy_table::Table;
 use limiter_common::gcra::State as Gcra;
 use limiter_common::name::NameId;
-use limiter_common::outbound::{DEFAULT_RULE, EXEMPT, Kind, PER_IP_RULE, Settings, Subject};
+use limiter_common::outbound::{DEFAULT_RULE, Held as HeldBy, Kind, PER_IP_RULE, Settings, Subject};
 use limiter_common::verdict::Reason;
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ impl Why {
         let Some(first) = self.limits.first().filter(|held| held.refused.is_some()) else {
             return format!("{target}: not refused");
         };
-        let wait = humantime::format_duration(Duration::from_millis(self.retry_after_ms));
+        let wait = table::seconds(self.retry_after_ms);
         let done = if self.monitor { "would be refused (monitor mode)" } else { "refused" };
         format!(
             "{target}: {done}; over {} {} of rule {}; try again in {wait}",
@@ -141,7 +141,7 @@ impl Why {
                 held.rule.clone(),
                 format!("{kind}{}", held.limit),
                 held.refused.unwrap_or("ok").to_owned(),
-                held.until.clone().unwrap_or_default(),
+                held.until.as_deref().map(whole_seconds).unwrap_or_default(),
             ]);
         }
         table
@@ -170,15 +170,8 @@ impl Inquiry {
         let address = address(ip);
         let [listed, unlisted] = self.tables.names(&address)?;
         let network = self.tables.network(&address)?;
-        // As `outbound::Destination` in the kernel.
-        let (names, rule) = match (listed, network) {
-            (None, Some(EXEMPT)) => {
-                return Ok(self.conclude(ip.to_string(), Vec::new(), Vec::new(), true));
-            }
-            (Some(names), Some(EXEMPT) | None) => (Some(names), None),
-            (names, Some(rule)) => (names, Some(rule)),
-            (None, None) if unlisted.is_none() => (None, Some(DEFAULT_RULE)),
-            (None, None) => (unlisted, None),
+        let Some(HeldBy { names, rule }) = HeldBy::new(listed, network, || unlisted) else {
+            return Ok(self.conclude(ip.to_string(), Vec::new(), Vec::new(), true));
         };
         let mut limits = Vec::new();
         for id in names.iter().flat_map(|names| names.ids).filter_map(NameId::from_bits) {
@@ -267,6 +260,11 @@ fn time(ahead: i64) -> String {
     let now = SystemTime::now();
     let time = if ahead < 0 { now - duration } else { now + duration };
     humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// `2026-01-31T12:00:00.123Z` without the milliseconds, so that a row fits 80 columns.
+fn whole_seconds(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(time, _)| format!("{time}Z"))
 }
 
 fn nothing_attached() -> Failure {

@@ -110,7 +110,7 @@ impl Client {
         self.ask(&Request::Flood { to: address(to), how, seconds, threads }, seconds)
     }
 
-    /// Resolves numbered names, and connects a UDP socket to each right after. The pattern has `{}` for the number.
+    /// Resolves numbered names, and sends a datagram to each right after. The pattern has `{}` for the number.
     #[track_caller]
     pub fn names(&mut self, numbers: Range<u64>, pattern: &str, server: &str, threads: usize) -> Names {
         let Range { start: from, end: to } = numbers;

@@ -12,7 +12,8 @@ use limiter_common::dns::Unread;
 use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, Names};
 use limiter_common::maps;
-use limiter_common::outbound::{Event, EventCounters, HostName, Settings, UnreadCounters};
+use limiter_common::outbound::Settings;
+use limiter_common::outbound::tables::{Event, EventCounters, HostName, UnreadCounters};
 use limiter_user::bpf::Programs;
 use limiter_user::policy::{OutboundPolicy, Policy};
 

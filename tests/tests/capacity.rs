@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use limiter_common::dns::Unread;
 use limiter_common::mapping::NAMES;
 use limiter_common::maps::{HOSTS, MAX_HOSTS, QUERIES, STATES, UNLISTED};
-use limiter_common::outbound::Event;
+use limiter_common::outbound::tables::Event;
 use limiter_tests::net::Sandbox;
 use limiter_user::bpf::{HostTables, Pins, Programs};
 use limiter_user::policy::{OutboundPolicy, Policy};

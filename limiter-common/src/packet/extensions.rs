@@ -1,4 +1,4 @@
-//! The chain of extension headers between an IPv6 header and TCP.
+//! The chain of extension headers between an IPv6 header and that of the transport.
 
 use network_types::ip::IpProto;
 
@@ -8,9 +8,11 @@ use crate::verdict::Skip;
 /// How many of them are looked under.
 pub const MAX_EXTENSIONS: usize = 8;
 
-/// Where the TCP header of an IPv6 packet is.
+/// What is behind the extension headers of an IPv6 packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upper {
+    /// Its protocol.
+    pub protocol: u8,
     /// Its offset in the frame.
     pub offset: usize,
     /// Whether this is the first of several fragments.
@@ -38,9 +40,6 @@ pub fn skip<P: Packet + ?Sized>(packet: &P, first: u8, start: usize) -> Result<U
     for _ in 0..=MAX_EXTENSIONS {
         match next {
             TCP if nested => return Err(Skip::NestedFragment),
-            TCP => {
-                return Ok(Upper { offset, fragment: more });
-            }
             HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | AUTHENTICATION => {
                 let header: [u8; 2] = packet.read(offset).ok_or(Skip::Truncated)?;
                 let length = usize::from(header[1]);
@@ -60,7 +59,7 @@ pub fn skip<P: Packet + ?Sized>(packet: &P, first: u8, start: usize) -> Result<U
                 next = header[0];
             }
             ENCRYPTED => return Err(Skip::Encrypted),
-            _ => return Err(Skip::NotTcp),
+            protocol => return Ok(Upper { protocol, offset, fragment: more }),
         }
     }
     Err(Skip::TooManyExtensions)

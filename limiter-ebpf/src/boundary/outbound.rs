@@ -11,11 +11,13 @@ use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, SharedNames};
 use limiter_common::name::{MAX_LABELS, MAX_NAME, NameId};
 use limiter_common::outbound::{Kind, Opinion, Pass, Subject};
+use limiter_common::packet::extensions::{self, Upper};
 use limiter_common::sources::WAYS;
-use limiter_common::verdict::Reason;
+use limiter_common::verdict::{Reason, Skip};
 
 use crate::atomics::Word;
-use crate::boundary::Set;
+use crate::boundary::{Set, pack_upper, unpack_upper};
+use crate::frame::SocketPacket;
 use crate::observe::{self, Lesson, Naming};
 use crate::outbound::{self, Destination};
 
@@ -138,10 +140,10 @@ extern "C" fn weigh_names(names: *const [Word; 2 * NAMES], what: u64, now: u64, 
     first
 }
 
-/// Judges something that goes to an address.
+/// Judges something that goes to an address: asks only, or asks and charges.
 #[inline(always)]
-pub fn judge(address: &Address, kind: Kind, amount: u64) -> Judgement {
-    match judge_destination(&raw const *address, kind as u64, amount) {
+pub fn judge(address: &Address, kind: Kind, amount: u64, pass: Pass) -> Judgement {
+    match judge_destination(&raw const *address, pack(0, kind, pass), amount) {
         0 => Judgement::Admit,
         EXEMPT => Judgement::Exempt,
         _ => Judgement::Refuse,
@@ -150,14 +152,15 @@ pub fn judge(address: &Address, kind: Kind, amount: u64) -> Judgement {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judge_destination(address: *const Address, kind: u64, amount: u64) -> u64 {
+extern "C" fn judge_destination(address: *const Address, what: u64, amount: u64) -> u64 {
     // SAFETY: as in `weigh_names`.
     let Some(address) = (unsafe { address.as_ref() }) else {
         return 0;
     };
+    let (_, kind, pass) = unpack(what);
     match Destination::find(address) {
         None => EXEMPT,
-        Some(destination) => destination.judge(Kind::from_number(kind as u32), amount).map_or(0, encode),
+        Some(destination) => destination.judge(kind, amount, pass).map_or(0, encode),
     }
 }
 
@@ -214,6 +217,20 @@ extern "C" fn read_query(skb: *mut __sk_buff, lengths: u64, server: *const Addre
         return 0;
     };
     observe::query(skb, (lengths >> 32) as u32, lengths as u32, server).into()
+}
+
+/// Finds what is behind the extension headers of a packet that a socket sends or receives.
+#[inline(always)]
+pub fn skip_extensions(skb: *mut __sk_buff, first: u8) -> Result<Upper, Skip> {
+    unpack_upper(skip_socket_extensions(skb, first.into()))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn skip_socket_extensions(skb: *mut __sk_buff, first: u64) -> u64 {
+    const HEADER: usize = 40;
+
+    pack_upper(extensions::skip(&SocketPacket(skb), first as u8, HEADER))
 }
 
 /// Gives an address one more name; says whether that could be done.

@@ -13,10 +13,10 @@ use limiter_common::maps::{
     MAX_UNLISTED, MAX_WALKS,
 };
 use limiter_common::name::NameId;
-use limiter_common::outbound::{
-    Event, EventCounters, FIRST_RULE, Flow, HostCounters, HostName, HostRule, Query, QueryKey, Settings,
-    UnreadCounters,
+use limiter_common::outbound::tables::{
+    Event, EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters,
 };
+use limiter_common::outbound::{FIRST_RULE, HostRule, Settings};
 use limiter_common::sources::{Cell as _, WAYS};
 
 use crate::atomics::Word;

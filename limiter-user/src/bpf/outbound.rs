@@ -15,10 +15,8 @@ use limiter_common::key::Address;
 use limiter_common::mapping::{GRACE, Names};
 use limiter_common::maps;
 use limiter_common::name::NameId;
-use limiter_common::outbound::{
-    Event, EventCounters, HostCounters, HostName, HostRule, Kind, SHARED_TAG, Settings, Subject,
-    UnreadCounters,
-};
+use limiter_common::outbound::tables::{Event, EventCounters, HostCounters, HostName, UnreadCounters};
+use limiter_common::outbound::{HostRule, Kind, SHARED_TAG, Settings, Subject};
 use limiter_common::sources::{Set, find_state};
 use limiter_common::verdict::Reason;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use comfy_table::{CellAlignment, Table};
 use limiter_common::dns::Unread;
-use limiter_common::outbound::Event;
+use limiter_common::outbound::tables::Event;
 use limiter_common::verdict::Reason;
 use serde::Serialize;
 

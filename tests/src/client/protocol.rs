@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Asks a DNS server; the reply is [`Resolved`].
     Resolve(Lookup),
-    /// Connects a new socket and closes it at once; the reply is [`Attempt`].
+    /// Connects a new socket, which sends where that is no connection yet, and closes it at once; the reply is [`Attempt`].
     Connect {
         /// Where to.
         to: SocketAddr,
@@ -61,7 +61,7 @@ pub enum Request {
         /// By so many threads, spread over the CPUs.
         threads: usize,
     },
-    /// Resolves names, and connects a UDP socket to each right after; the reply is [`Names`].
+    /// Resolves names, and sends a datagram to each right after; the reply is [`Names`].
     Names {
         /// The first number.
         from: u64,
@@ -129,7 +129,7 @@ pub enum Transport {
 pub enum How {
     /// TCP; it waits for the answer.
     Tcp,
-    /// UDP.
+    /// UDP, and a datagram sent after it, unless to port 0.
     Udp,
     /// TCP, waiting by `poll(2)`.
     TcpNonblocking,
@@ -141,10 +141,16 @@ pub enum How {
     Mptcp,
     /// TCP from an IPv6 socket to an IPv4 address.
     Mapped,
-    /// UDP from an IPv6 socket to an IPv4 address.
+    /// The same from an IPv6 socket to an IPv4 address.
     UdpMapped,
-    /// An ICMP echo socket.
+    /// UDP-Lite, and a datagram sent after it.
+    UdpLite,
+    /// An ICMP echo socket, and an echo request sent after it.
     Ping,
+    /// An echo request from a socket that is not connected.
+    PingTo,
+    /// A UDP datagram from a raw socket.
+    Raw,
 }
 
 /// Whether to send from one socket.

@@ -6,7 +6,8 @@ use limiter_common::dns::{MAX_MESSAGE, Unread, Walk, whole};
 use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, until};
 use limiter_common::name::{NameId, NameSecret};
-use limiter_common::outbound::{Event, FIRST_RULE};
+use limiter_common::outbound::FIRST_RULE;
+use limiter_common::outbound::tables::Event;
 
 use super::Counted;
 

@@ -12,9 +12,14 @@ use limiter_tests::net::{Host, LinkOptions, Sandbox, link};
 
 /// The DNS server.
 pub const SERVER: &str = "10.0.0.1";
-/// One address each, so that an attempt is one connection; no IPv6 address.
-const NAMES: [(&str, &str); 3] =
-    [("google.com", "10.0.0.11"), ("stackexchange.com", "10.0.0.12"), ("fresh.test", "10.0.0.13")];
+/// Names and what has port 80 open; nothing of this has on IPv6.
+const NAMES: [(&str, &[&str]); 5] = [
+    ("google.com", &["10.0.0.11"]),
+    ("stackexchange.com", &["10.0.0.12"]),
+    ("fresh.test", &["10.0.0.13"]),
+    ("two.test", &["10.0.0.14", "10.0.0.15"]),
+    ("both.test", &["10.0.0.16", "fd00::16"]),
+];
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 /// For so long a client may keep the responder waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -36,9 +41,15 @@ impl Setting {
         link(&machine.host, "eth0", &host, "eth0", LinkOptions::default());
         machine.host.add_address("eth0", "10.0.0.2/24");
         host.add_address("eth0", &format!("{SERVER}/24"));
-        for (name, address) in NAMES {
-            host.add_address("eth0", &format!("{address}/24"));
-            zone.set(name, Answer::addresses(600, &[address]));
+        machine.host.add_address("eth0", "fd00::2/64");
+        for (name, addresses) in NAMES {
+            for address in addresses {
+                host.add_address(
+                    "eth0",
+                    &format!("{address}/{}", if address.contains(':') { 64 } else { 24 }),
+                );
+            }
+            zone.set(name, Answer::addresses(600, addresses));
         }
         let server = DnsServer::start(&host, format!("{SERVER}:53").parse().unwrap(), &zone);
         respond(&host);

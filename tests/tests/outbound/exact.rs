@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use limiter_tests::client::protocol::How;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -12,7 +13,8 @@ const SECONDS: f64 = 10.0;
 
 #[test]
 fn both_cpus_on_one_name_get_its_rate_and_no_more() {
-    for limit in ["100/s burst 10", "5000/s burst 100", "20000/s burst 400"] {
+    // Bursts of half a second: a client that is kept from the CPU for a while does not lose what it may have.
+    for limit in ["100/s burst 50", "5000/s burst 2500", "10000/s burst 5000"] {
         let scene = Scene::new();
         scene.name("google.com", &["10.1.0.1", "10.1.0.2"]);
         let _daemon = scene.attach(&["--default-rate", PLENTY, "--host", &format!("google.com = {limit}")]);
@@ -28,7 +30,9 @@ fn both_cpus_on_one_name_get_its_rate_and_no_more() {
         // The last attempt was judged after its time: a little more than the time tells may be right.
         assert!(ok <= expected * 1.01 + 1.0, "{limit}: {ok} of {expected}");
         assert!(ok >= expected * 0.99 - 1.0, "{limit}: {ok} of {expected}");
-        assert_eq!(scene.counts("google.com"), (flood.ok, flood.failed["EDQUOT"]));
+        // Who was admitted at connect() and came too late with the datagram gets EPERM.
+        assert_eq!(flood.failed_with(Errno::EDQUOT) + flood.failed_with(Errno::EPERM), flood.failures());
+        assert_eq!(scene.counts("google.com"), (flood.ok, flood.failures()));
     }
 }
 

@@ -5,7 +5,7 @@ use limiter_tests::client::Client;
 use limiter_tests::client::protocol::{How, Sockets};
 use nix::errno::Errno;
 
-use crate::{DNS, EDQUOT, PLENTY, Scene, admitted};
+use crate::{DNS, EDQUOT, EPERM, PLENTY, Scene, admitted};
 
 const ALL: [How; 9] = [
     How::Tcp,
@@ -24,7 +24,6 @@ fn every_way_to_connect_is_counted_once_and_refused_alike() {
     let scene = Scene::new();
     for (i, how) in ALL.into_iter().enumerate() {
         scene.name(&format!("n{i}.test"), &[&format!("10.1.0.{}", i + 1)]);
-        let _ = how;
     }
     let _daemon = scene.attach(&["--default-rate", "1/hour burst 3"]);
     let mut client = scene.client();
@@ -35,6 +34,40 @@ fn every_way_to_connect_is_counted_once_and_refused_alike() {
         assert_eq!(errors, [false, false, false, true, true, true], "{how:?}");
         assert_eq!(scene.counts(&format!("n{i}.test")), (3, 3), "{how:?}");
     }
+}
+
+/// These meet no hook before their packet is on its way. There the error is always EPERM, if the kernel passes one on.
+#[test]
+fn ways_around_connect_and_sendmsg_are_counted_as_well() {
+    let scene = Scene::new();
+    let _daemon = scene.attach(&["--default-rate", "1/hour burst 3"]);
+    let mut client = scene.client();
+    let mut seen = 0;
+    for (i, how) in (1..).zip([How::UdpLite, How::PingTo, How::Raw]) {
+        for to in [format!("10.1.0.{i}:9"), format!("[2001:db8::{i}]:9")] {
+            let errors: Vec<_> = (0..6).map(|_| client.connect(how, &to).errno).collect();
+            let is_told = !(how == How::PingTo && to.starts_with('['));
+            let refusal = if is_told { EPERM } else { 0 };
+            assert_eq!(errors, [0, 0, 0, refusal, refusal, refusal], "{how:?} {to}");
+            seen += 3;
+            assert_eq!(scene.outbound("/rules/0/allowed"), seen, "{how:?} {to}");
+            assert_eq!(scene.outbound("/rules/0/refused/rate"), seen, "{how:?} {to}");
+        }
+    }
+}
+
+#[test]
+fn sorting_addresses_costs_nothing_and_is_refused_like_the_rest() {
+    let scene = Scene::new();
+    let _daemon = scene.attach(&["--default-rate", "1/hour burst 2"]);
+    let mut client = scene.client();
+    let mut ask = |to: &str| client.connect_send(How::Udp, to, 0).connect.result();
+    for _ in 0..9 {
+        assert_eq!(ask("10.1.0.1:9"), Ok(()));
+    }
+    assert_eq!(admitted(&mut scene.client(), How::Tcp, &["10.1.0.1:9"], 5), 2);
+    assert_eq!(ask("10.1.0.1:9"), Err(Errno::EDQUOT));
+    assert_eq!(ask("10.1.0.2:9"), Ok(()), "another address");
 }
 
 #[test]

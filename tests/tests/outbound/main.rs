@@ -17,6 +17,8 @@ use serde_json::Value;
 
 /// What a refused call gets.
 const EDQUOT: i32 = 122;
+/// What a refused packet gets.
+const EPERM: i32 = 1;
 /// The DNS server, out in the world.
 const DNS: &str = "10.0.0.53:53";
 const DNS_V6: &str = "[fd00::53]:53";

@@ -8,7 +8,7 @@ use limiter_tests::client::protocol::{Counts, How, Lookup, Names};
 use limiter_tests::wire::{monotonic_ns, pin, sleep_until};
 
 use crate::dns;
-use crate::socket::{Opened, connect};
+use crate::socket::connect;
 
 const SECOND: f64 = 1e9;
 
@@ -32,11 +32,8 @@ pub fn flood(how: How, to: SocketAddr, seconds: f64, threads: usize) -> Counts {
     let end = monotonic_ns() + (seconds * SECOND) as u64;
     let counts = on_cpus(threads, |_| {
         let mut counts = Counts::default();
-        // A UDP socket may be connected again; what matters is the system call.
-        let again = matches!(how, How::Udp | How::UdpMapped).then(|| Opened::new(how, to));
-        let again = again.transpose().expect("a socket to spare");
         while monotonic_ns() < end {
-            counts.add(again.as_ref().map_or_else(|| connect(how, to), Opened::connect));
+            counts.add(connect(how, to));
         }
         counts
     });

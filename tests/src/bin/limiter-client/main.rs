@@ -40,6 +40,7 @@ fn serve(request: Request) -> Value {
     reply.expect("a reply is JSON")
 }
 
+/// Without a port the C library is given no service.
 fn getaddrinfo(name: &str, port: u16) -> Found {
     match (name, port).to_socket_addrs() {
         Ok(addresses) => Found { addresses: addresses.collect(), error: None },

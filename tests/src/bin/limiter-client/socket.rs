@@ -25,12 +25,18 @@ pub struct Opened {
 
 impl Opened {
     pub fn new(how: How, to: SocketAddr) -> io::Result<Self> {
-        let to = if matches!(how, How::Mapped | How::UdpMapped) { mapped(to) } else { to };
+        let to = match how {
+            How::Mapped | How::UdpMapped => mapped(to),
+            How::Raw => (to.ip(), 0).into(), // raw(7): there are no ports
+            _ => to,
+        };
         let domain = Domain::for_address(to);
         let (kind, protocol) = match how {
             How::Udp | How::UdpMapped => (Type::DGRAM, None),
-            How::Ping if to.is_ipv4() => (Type::DGRAM, Some(Protocol::ICMPV4)),
-            How::Ping => (Type::DGRAM, Some(Protocol::ICMPV6)),
+            How::UdpLite => (Type::DGRAM, Some(Protocol::UDPLITE)),
+            How::Ping | How::PingTo if to.is_ipv4() => (Type::DGRAM, Some(Protocol::ICMPV4)),
+            How::Ping | How::PingTo => (Type::DGRAM, Some(Protocol::ICMPV6)),
+            How::Raw => (Type::RAW, Some(Protocol::UDP)),
             How::Mptcp => (Type::STREAM, Some(Protocol::MPTCP)),
             How::Tcp | How::TcpNonblocking | How::Fastopen | How::FastopenConnect | How::Mapped => {
                 (Type::STREAM, None)
@@ -80,19 +86,41 @@ impl Opened {
     }
 
     fn send(&self) -> Attempt {
-        timed(|| self.socket.send(&[0]).map(drop))
+        timed(|| self.socket.send(self.message()).map(drop))
     }
 
     fn send_to(&self) -> Attempt {
-        timed(|| self.socket.send_to(&[0], &self.to.into()).map(drop))
+        timed(|| self.socket.send_to(self.message(), &self.to.into()).map(drop))
+    }
+
+    /// What such a socket may send.
+    fn message(&self) -> &'static [u8] {
+        const UDP: [u8; 8] = [0, 9, 0, 9, 0, 8, 0, 0];
+        const ECHO: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 1];
+        const ECHO_V6: [u8; 8] = [128, 0, 0, 0, 0, 0, 0, 1];
+
+        match self.how {
+            How::Ping | How::PingTo if self.to.is_ipv4() => &ECHO,
+            How::Ping | How::PingTo => &ECHO_V6,
+            How::Raw => &UDP,
+            _ => &[0],
+        }
     }
 }
 
-/// Connects a new socket, and closes it.
+/// Connects a new socket, sends something where that alone is no connection, and closes it.
 pub fn connect(how: How, to: SocketAddr) -> Attempt {
-    match Opened::new(how, to) {
-        Ok(opened) => opened.connect(),
-        Err(error) => timed(|| Err(error)),
+    let opened = match Opened::new(how, to) {
+        Ok(opened) => opened,
+        Err(error) => return timed(|| Err(error)),
+    };
+    match how {
+        How::PingTo | How::Raw => opened.send_to(),
+        How::Udp | How::UdpMapped | How::UdpLite | How::Ping if to.port() != 0 => {
+            let connect = opened.connect();
+            if connect.errno == 0 { opened.send() } else { connect }
+        }
+        _ => opened.connect(),
     }
 }
 
