@@ -5,7 +5,7 @@
 use crate::gate::Total;
 use crate::key::{Address, Secret};
 use crate::mapping::Names;
-use crate::open;
+use crate::{lists, open};
 use crate::outbound::tables::{EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters};
 use crate::outbound::{HostRule, Settings};
 use crate::rule::{PortSet, Rule};
@@ -52,3 +52,7 @@ unsafe impl aya::Pod for UnreadCounters {}
 unsafe impl aya::Pod for open::Key {}
 // SAFETY: as above.
 unsafe impl aya::Pod for open::EventCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for lists::Key {}
+// SAFETY: as above.
+unsafe impl aya::Pod for lists::Entry {}

@@ -14,31 +14,35 @@ pub enum Reason {
     Contention = 3,
     /// Its source holds as many open connections as the rule allows.
     Open = 4,
+    /// Its source is on a list of what is denied.
+    Denied = 5,
     /// The destination's address is over the rate of each address.
-    PerIp = 5,
+    PerIp = 6,
     /// A DNS query: its name is over the rule's lookups.
-    Lookups = 6,
+    Lookups = 7,
     /// A packet: its destination is over the rule's packets.
-    Packets = 7,
+    Packets = 8,
     /// A packet: its destination is over the rule's bytes.
-    Bytes = 8,
+    Bytes = 9,
 }
 
 impl Reason {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Rate,
         Self::Backoff,
         Self::Total,
         Self::Contention,
         Self::Open,
+        Self::Denied,
         Self::PerIp,
         Self::Lookups,
         Self::Packets,
         Self::Bytes,
     ];
     /// Those of SYNs, in the order of their counters.
-    pub const INBOUND: [Self; 5] = [Self::Rate, Self::Backoff, Self::Total, Self::Contention, Self::Open];
+    pub const INBOUND: [Self; 6] =
+        [Self::Rate, Self::Backoff, Self::Total, Self::Contention, Self::Open, Self::Denied];
     /// Those of connections, queries and packets to a destination.
     pub const OUTBOUND: [Self; 7] =
         [Self::Rate, Self::Backoff, Self::Contention, Self::PerIp, Self::Lookups, Self::Packets, Self::Bytes];
@@ -51,6 +55,7 @@ impl Reason {
             Self::Total => "total",
             Self::Contention => "contention",
             Self::Open => "open",
+            Self::Denied => "denied",
             Self::PerIp => "per_ip",
             Self::Lookups => "lookups",
             Self::Packets => "packets",
@@ -67,10 +72,11 @@ impl Reason {
             2 => Self::Total,
             3 => Self::Contention,
             4 => Self::Open,
-            5 => Self::PerIp,
-            6 => Self::Lookups,
-            7 => Self::Packets,
-            8 => Self::Bytes,
+            5 => Self::Denied,
+            6 => Self::PerIp,
+            7 => Self::Lookups,
+            8 => Self::Packets,
+            9 => Self::Bytes,
             _ => return None,
         })
     }
@@ -191,6 +197,8 @@ pub enum Verdict {
 pub struct RuleCounters {
     /// SYNs within all limits.
     pub passed: u64,
+    /// SYNs of sources that are allowed whatever the limits say.
+    pub allowed: u64,
     /// SYNs over a limit, by [`Reason`]; in monitor mode they went through all the same.
     pub refused: [u64; Reason::INBOUND.len()],
     /// Refused SYNs that were answered with an RST.
@@ -201,7 +209,7 @@ pub struct RuleCounters {
     pub evictions: u64,
 }
 
-const _: () = assert!(size_of::<RuleCounters>() == 72);
+const _: () = assert!(size_of::<RuleCounters>() == 88);
 
 /// What one CPU let pass without judging it, by [`Skip`].
 #[repr(C)]

@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "arguments of global functions are raw, and their names are exported")]
 
+pub mod lists;
 pub mod open;
 pub mod outbound;
 

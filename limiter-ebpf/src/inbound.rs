@@ -5,6 +5,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use limiter_common::gate::{self, Judgement};
 use limiter_common::key::{Address, Place};
+use limiter_common::lists::Listed;
 use limiter_common::open::Pass;
 use limiter_common::packet::{self, Packet, Syn};
 use limiter_common::rule::{Action, Rule};
@@ -12,6 +13,7 @@ use limiter_common::sources::Tenant;
 use limiter_common::verdict::{Reason, RuleCounters, Skip, Verdict};
 
 use crate::boundary::{self, Set};
+use crate::lists;
 use crate::tables::inbound as tables;
 
 /// What is to be done with a SYN.
@@ -52,11 +54,23 @@ pub enum Outcome {
     Refuse(Option<Action>),
 }
 
-/// A source that holds all the connections that it may uses up nothing of its rate, and what the rate refuses never
+/// Who is listed is judged by that alone. A source that holds all the connections that it may uses up nothing of its rate, and what the rate refuses never
 /// becomes a pending handshake.
 #[inline(always)]
 fn judge_syn(syn: &Syn, number: u32) -> Result<Outcome, Skip> {
-    let is_held = tables::rule(number).ok_or(Skip::Internal)?.max_open != 0;
+    let rule = tables::rule(number).ok_or(Skip::Internal)?;
+    match lists::find(syn, number) {
+        None => {}
+        Some(Listed::Allowed) => {
+            tables::count(number, |counters| counters.allowed += 1);
+            return Ok(Outcome::Admit);
+        }
+        Some(Listed::Denied) => {
+            tables::count(number, |counters| count_refusal(counters, Reason::Denied));
+            return Ok(Outcome::Refuse(rule.action()));
+        }
+    }
+    let is_held = rule.max_open != 0;
     if is_held && let refusal @ Outcome::Refuse(_) = boundary::open::judge(syn, number, Pass::Ask)? {
         return Ok(refusal);
     }
@@ -87,9 +101,13 @@ fn judge_by(rule: &Rule, number: u32, source: &Address, v6: bool) -> Option<Judg
     let place = Place::of(tables::secret(), number, source, rule.mask(v6));
     let cells = tables::cells(place.set(tables::set_mask()))?;
     let total = tables::total(number)?;
+    Some(gate::judge(rule, &Set(cells), total, place.tag(), now()))
+}
+
+#[inline(always)]
+pub fn now() -> u64 {
     // SAFETY: a helper without arguments, in every kernel that runs XDP.
-    let now = unsafe { bpf_ktime_get_ns() };
-    Some(gate::judge(rule, &Set(cells), total, place.tag(), now))
+    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]

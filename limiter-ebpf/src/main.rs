@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `inbound` looks a SYN's rule up, judges it and counts
+//! - `lists` knows sources that are allowed or denied whatever the limits say
 //! - `reset` answers a refused SYN
 //! - `outbound` judges connections, datagrams and packets that the limited processes send
 //! - `observe` reads their DNS messages, so that addresses have names
@@ -28,6 +29,8 @@ mod datagram;
 mod frame;
 #[cfg(target_arch = "bpf")]
 mod inbound;
+#[cfg(target_arch = "bpf")]
+mod lists;
 #[cfg(target_arch = "bpf")]
 mod observe;
 #[cfg(target_arch = "bpf")]
