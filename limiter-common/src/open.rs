@@ -141,14 +141,8 @@ pub enum Event {
 
 impl Event {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 6] = [
-        Self::Opened,
-        Self::Closed,
-        Self::Full,
-        Self::Contention,
-        Self::OtherNamespace,
-        Self::Healed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Opened, Self::Closed, Self::Full, Self::Contention, Self::OtherNamespace, Self::Healed];
 
     /// The word for it in every output.
     pub const fn as_str(self) -> &'static str {

@@ -5,12 +5,12 @@
 use crate::gate::Total;
 use crate::key::{Address, Secret};
 use crate::mapping::Names;
-use crate::{lists, open};
 use crate::outbound::tables::{EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters};
 use crate::outbound::{HostRule, Settings};
 use crate::rule::{PortSet, Rule};
 use crate::sources::Set;
 use crate::verdict::{RuleCounters, SkipCounters};
+use crate::{lists, open};
 
 // SAFETY: repr(C) over integers, without padding; any bytes are a value.
 unsafe impl aya::Pod for Rule {}

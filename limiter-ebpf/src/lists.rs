@@ -11,7 +11,8 @@ use crate::tables::lists::Generation;
 #[inline(always)]
 pub fn find(syn: &Syn, rule: u32) -> Option<Listed> {
     let generation = Generation::current()?;
-    let may_be_listed = generation.has_block(lists::block(&syn.source, syn.v6)) || syn.v6 && generation.is_broad();
+    let may_be_listed =
+        generation.has_block(lists::block(&syn.source, syn.v6)) || syn.v6 && generation.is_broad();
     if may_be_listed { boundary::lists::find(syn, rule, generation) } else { None }
 }
 

@@ -6,7 +6,9 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE,
 };
-use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_skb_load_bytes};
+use aya_ebpf::helpers::{
+    bpf_get_netns_cookie, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_skb_load_bytes,
+};
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext};
 use limiter_common::gate::TRIES;
 use limiter_common::key::{Address, Place};

@@ -9,6 +9,7 @@
 //! - [`config`] reads rates, ports, prefixes and durations as people write them
 //! - [`dns`] resolves the names that rules list
 //! - [`bpf`] loads, attaches, pins and reads; [`interface`], [`cgroup`], [`host`] and [`clock`] ask the kernel
+//! - [`ssh`] tells where the person who types comes from
 //! - [`state`] is what one process leaves for the next under `/run/limiterctl`
 //! - [`failure`] is an error with its cure; [`table`] is how tables look
 
@@ -24,6 +25,7 @@ pub mod host;
 pub mod hosts;
 pub mod interface;
 pub mod policy;
+pub mod ssh;
 pub mod state;
 pub mod status;
 pub mod table;

@@ -120,6 +120,8 @@ impl InboundRule {
             mask_v6: self.source_prefix.mask_v6(),
             action: self.action as u32,
             monitor: self.monitor.into(),
+            max_open: 0,
+            reserved: 0,
         })
     }
 }

@@ -67,6 +67,8 @@ pub struct RuleStatus {
     pub rule: RuleState,
     /// SYNs within all limits.
     pub passed: u64,
+    /// SYNs of sources that are on the allow list.
+    pub allowed: u64,
     /// SYNs over a limit, by reason.
     pub refused: BTreeMap<&'static str, u64>,
     /// Refused SYNs that were answered with an RST.
@@ -183,6 +185,15 @@ impl Status {
         for rule in self.rules.iter().filter(|rule| rule.rule.monitor) {
             lines.push(format!("{}: monitor mode, what is refused here went through", rule.rule.name));
         }
+        for rule in &self.rules {
+            let denied = rule.refused[Reason::Denied.as_str()];
+            if rule.allowed + denied > 0 {
+                lines.push(format!(
+                    "{}: by the lists, {} passed and {denied} were refused",
+                    rule.rule.name, rule.allowed
+                ));
+            }
+        }
         for rule in self.rules.iter().filter(|rule| rule.evictions > 0) {
             lines.push(format!(
                 "{}: {} sources pushed out others that were not idle",
@@ -224,6 +235,7 @@ impl RuleStatus {
         Self {
             rule,
             passed: totals.passed,
+            allowed: totals.allowed,
             refused: Reason::INBOUND.into_iter().map(|r| (r.as_str(), totals.refused[r as usize])).collect(),
             resets: totals.resets,
             sources: totals.sources,

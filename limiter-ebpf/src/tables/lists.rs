@@ -18,8 +18,7 @@ const BITS: u32 = u64::BITS;
 static PREFIXES: HashMap<Key, Entry> =
     HashMap::with_max_entries(GENERATIONS * MAX_PREFIXES, BPF_F_NO_PREALLOC);
 #[map]
-static PREFIX_LENGTHS: Array<[Word; LENGTHS]> =
-    Array::with_max_entries(GENERATIONS * SCOPES, BPF_F_MMAPABLE);
+static PREFIX_LENGTHS: Array<[Word; LENGTHS]> = Array::with_max_entries(GENERATIONS * SCOPES, BPF_F_MMAPABLE);
 #[map]
 static PREFIX_BLOCKS: Array<Word> = Array::with_max_entries(GENERATIONS * BLOCKS / BITS, BPF_F_MMAPABLE);
 #[map]

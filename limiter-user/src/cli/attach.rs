@@ -8,9 +8,11 @@ use limiter_common::maps::DEFAULT_SOURCES;
 use limiter_common::rule::Action;
 
 use crate::bpf::Mode;
+use crate::bpf::lists::List;
 use crate::config::duration;
 use crate::config::errno::RefusalErrno;
 use crate::config::hostname::HostPattern;
+use crate::config::network::Network;
 use crate::config::prefix::SourcePrefix;
 use crate::daemon::{self, Order};
 use crate::dns;
@@ -85,6 +87,18 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_SOURCES, value_parser = clap::value_parser!(u64).range(8..=1 << 34))]
     max_sources: u64,
 
+    /// Networks and addresses that no limit looks at: '198.51.100.0/24,2001:db8::1'
+    #[arg(long, value_name = "PREFIXES", value_delimiter = ',', requires = "interface")]
+    allow: Vec<String>,
+
+    /// Networks and addresses that are refused; the rest of a long list goes by limiterctl deny
+    #[arg(long, value_name = "PREFIXES", value_delimiter = ',', requires = "interface")]
+    deny: Vec<String>,
+
+    /// Take all off again after this time, unless limiterctl confirm comes first: '5m'
+    #[arg(long, value_name = "TIME")]
+    r#for: Option<String>,
+
     /// Where the program runs: in the driver, in the kernel's stack, or the best there is
     #[arg(long, value_enum, default_value_t)]
     xdp_mode: Mode,
@@ -138,6 +152,11 @@ impl Arguments {
             interfaces: self.interface,
             cgroups: self.cgroup,
             policy: Policy { rules, outbound },
+            lists: [
+                (List::Allow, networks("--allow", &self.allow)?),
+                (List::Deny, networks("--deny", &self.deny)?),
+            ],
+            trial: self.r#for.as_ref().map(|time| flag("--for", duration::parse(time))).transpose()?,
             max_sources: self.max_sources,
             mode: self.xdp_mode,
         })
@@ -194,6 +213,10 @@ impl Arguments {
             monitor: self.monitor,
         }))
     }
+}
+
+fn networks(name: &str, prefixes: &[String]) -> Result<Vec<Network>, Failure> {
+    prefixes.iter().map(|prefix| flag(name, prefix.parse())).collect()
 }
 
 /// Says which flag it was.
