@@ -141,14 +141,8 @@ pub enum Event {
 
 impl Event {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 6] = [
-        Self::Opened,
-        Self::Closed,
-        Self::Full,
-        Self::Contention,
-        Self::OtherNamespace,
-        Self::Healed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Opened, Self::Closed, Self::Full, Self::Contention, Self::OtherNamespace, Self::Healed];
 
     /// The word for it in every output.
     pub const fn as_str(self) -> &'static str {
@@ -178,9 +172,11 @@ pub struct Correction {
     pub expected: u64,
     /// Its word from now on.
     pub next: u64,
+    /// 1 where that is an [`Event::Healed`].
+    pub counted: u64,
 }
 
-const _: () = assert!(size_of::<Correction>() == 40);
+const _: () = assert!(size_of::<Correction>() == 48);
 
 impl Correction {
     /// In place of a word: there is none.

@@ -83,8 +83,7 @@ pub fn settle<S: Cells + ?Sized>(set: &S, tag: u16, now: u64) -> bool {
     for _ in 0..TRIES {
         let cell = &set.cells()[set.find(tag, now) & (WAYS - 1)];
         let old = cell.load();
-        if count(old, tag, now) == 0 || cell.compare_exchange(old, established(old, tag, now))
-        {
+        if count(old, tag, now) == 0 || cell.compare_exchange(old, established(old, tag, now)) {
             return true;
         }
     }

@@ -6,7 +6,9 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE,
 };
-use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_skb_load_bytes};
+use aya_ebpf::helpers::{
+    bpf_get_netns_cookie, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_skb_load_bytes,
+};
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext};
 use limiter_common::gate::TRIES;
 use limiter_common::key::{Address, Place};
@@ -190,6 +192,7 @@ pub fn correct(ctx: &SkBuffContext) -> bool {
         key: Key { rule: 0, reserved: 0, source: Address::from_words([0; 4]) },
         expected: 0,
         next: 0,
+        counted: 0,
     };
     let length = size_of::<Correction>() as u32;
     // SAFETY: the helper writes this many bytes, or fails; any bytes are a value.
@@ -202,7 +205,7 @@ pub fn correct(ctx: &SkBuffContext) -> bool {
                     && tables::insert(&wanted.key, Count::from_bits(wanted.next))
             }
         };
-    if corrected {
+    if corrected && wanted.counted != 0 {
         tables::count_event(Event::Healed);
     }
     corrected

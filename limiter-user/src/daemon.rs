@@ -1,6 +1,7 @@
 //! What `limiterctl attach` runs: load, attach, pin, show, and take it all off again.
 
 mod live;
+mod reconcile;
 mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -21,8 +22,9 @@ use crate::dns::{self, Watch};
 use crate::failure::Failure;
 use crate::host;
 use crate::interface::{self, Interface};
-use crate::policy::Policy;
+use crate::policy::{Entries, Policy};
 use crate::state::{AttachedCgroup, AttachedInterface, Lock, OutboundState, RuleState, State};
+use reconcile::Reconciler;
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How often addresses are collected that nobody resolves any more.
@@ -73,12 +75,13 @@ pub async fn run(order: &Order) -> anyhow::Result<()> {
     pins.0.create()?;
     pins.0.pin_maps(programs.maps())?;
     let outbound = attach_to_cgroups(&mut programs, &cgroups, order, &pins.0)?;
+    let mut reconciler = count_open(&mut programs, &entries, &pins.0).await?;
     let state = attach(&mut programs, &interfaces, outbound, order, &pins.0)?;
     state.save()?;
     words::announce(&state);
 
     let mut watch = Watch::new(exact_names(&order.policy))?;
-    keep(&mut programs, &pins.0, order, &mut watch, &mut signals).await?;
+    keep(&mut programs, &pins.0, order, reconciler.as_mut(), &mut watch, &mut signals).await?;
     println!("limiterctl: detached");
     Ok(())
 }
@@ -124,6 +127,18 @@ fn attach(
     Ok(State { program, interfaces: attached, rules, outbound })
 }
 
+/// Counts open connections from now on, and those that are open already; `None` where no rule limits them.
+async fn count_open(
+    programs: &mut Programs,
+    entries: &Entries,
+    pins: &Pins,
+) -> anyhow::Result<Option<Reconciler>> {
+    let Some(mut reconciler) = Reconciler::new(entries, pins)? else { return Ok(None) };
+    pins.pin_count_open(programs.attach_count_open(&Cgroup::open_root()?)?)?;
+    reconciler.reconcile(programs, false).await?;
+    Ok(Some(reconciler))
+}
+
 fn attach_to_cgroups(
     programs: &mut Programs,
     cgroups: &[Cgroup],
@@ -166,6 +181,7 @@ async fn keep(
     programs: &mut Programs,
     pins: &Pins,
     order: &Order,
+    mut reconciler: Option<&mut Reconciler>,
     watch: &mut Watch,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
@@ -176,6 +192,9 @@ async fn keep(
     for name in [maps::SOURCES, maps::STATES, maps::SHARED_STATES] {
         tables.push(SourceTable::map(map_data(programs, name)?)?);
     }
+    let pending = SourceTable::map(map_data(programs, maps::PENDING)?)?;
+    let mut reconcile = interval(Reconciler::EVERY);
+    reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let inbound = Tables::<MapData>::pinned(pins)?;
     let mut outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
     let mut collect = interval(COLLECT_EVERY);
@@ -184,7 +203,15 @@ async fn keep(
     loop {
         tokio::select! {
             () = signals.recv() => break,
-            _ = sweep.tick() => for table in &tables { table.sweep(); },
+            _ = sweep.tick() => {
+                for table in &tables {
+                    table.sweep();
+                }
+                pending.sweep_pending();
+            }
+            _ = reconcile.tick() => if let Some(reconciler) = &mut reconciler {
+                reconciler.reconcile(programs, true).await?;
+            },
             _ = collect.tick() => if let Some(outbound) = &mut outbound { outbound.sweep(clock::now())?; },
             answer = watch.next() => for message in dns::message::answers(&answer.name, &answer.addresses)? {
                 programs.teach_answer(&message)?;

@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::bpf::XdpMode;
+use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 
 const DIRECTORY: &str = "/run/limiterctl";
@@ -130,6 +131,9 @@ pub struct RuleState {
     pub rate: Option<String>,
     /// The same for all sources together.
     pub total_rate: Option<String>,
+    /// Connections that one source may hold open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_open: Option<u32>,
     /// Milliseconds; 0 for none.
     pub backoff_ms: u64,
     /// What makes a source.
@@ -138,6 +142,13 @@ pub struct RuleState {
     pub action: String,
     /// Whether refusals are only counted.
     pub monitor: bool,
+}
+
+impl RuleState {
+    /// Whether it holds for this port.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.join(",").parse::<Ports>().is_ok_and(|ports| ports.iter().any(|own| own == port))
+    }
 }
 
 impl State {

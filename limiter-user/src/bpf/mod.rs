@@ -2,6 +2,7 @@
 
 mod attach;
 mod load;
+pub mod open;
 pub mod outbound;
 mod pins;
 mod sources;
@@ -9,6 +10,7 @@ mod tables;
 
 pub use attach::{Attached, Mode, XdpMode, attach, other_program};
 pub use load::{OBJECT, Programs, name_hash, pattern_key};
+pub use open::OpenTables;
 pub use outbound::HostTables;
 pub use pins::Pins;
 pub use sources::SourceTable;

@@ -64,6 +64,9 @@ fn describe(rule: &RuleState) -> String {
     if let Some(total) = &rule.total_rate {
         limits.push(format!("{total} for all together"));
     }
+    if let Some(open) = rule.max_open {
+        limits.push(format!("{open} open for each {}", rule.source_prefix));
+    }
     let backoff = pause(rule.backoff_ms);
     let then = if rule.monitor { "counted and let through" } else { &rule.action };
     format!("port {}: {}{backoff}; over it: {then}", rule.ports.join(","), limits.join(", "))
@@ -104,6 +107,7 @@ impl From<&InboundRule> for RuleState {
             ports: rule.ports.ranges(),
             rate: rule.rate.map(|rate| rate.to_string()),
             total_rate: rule.total_rate.map(|rate| rate.to_string()),
+            max_open: rule.max_open,
             backoff_ms: u64::try_from(rule.backoff.as_millis()).unwrap_or(u64::MAX),
             source_prefix: rule.source_prefix,
             action: match rule.action {
