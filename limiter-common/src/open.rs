@@ -172,9 +172,11 @@ pub struct Correction {
     pub expected: u64,
     /// Its word from now on.
     pub next: u64,
+    /// 1 where that is an [`Event::Healed`].
+    pub counted: u64,
 }
 
-const _: () = assert!(size_of::<Correction>() == 40);
+const _: () = assert!(size_of::<Correction>() == 48);
 
 impl Correction {
     /// In place of a word: there is none.

@@ -192,6 +192,7 @@ pub fn correct(ctx: &SkBuffContext) -> bool {
         key: Key { rule: 0, reserved: 0, source: Address::from_words([0; 4]) },
         expected: 0,
         next: 0,
+        counted: 0,
     };
     let length = size_of::<Correction>() as u32;
     // SAFETY: the helper writes this many bytes, or fails; any bytes are a value.
@@ -204,7 +205,7 @@ pub fn correct(ctx: &SkBuffContext) -> bool {
                     && tables::insert(&wanted.key, Count::from_bits(wanted.next))
             }
         };
-    if corrected {
+    if corrected && wanted.counted != 0 {
         tables::count_event(Event::Healed);
     }
     corrected

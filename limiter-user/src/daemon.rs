@@ -1,6 +1,7 @@
 //! What `limiterctl attach` runs: load, attach, pin, show, and take it all off again.
 
 mod live;
+mod reconcile;
 mod trial;
 mod words;
 
@@ -25,10 +26,10 @@ use crate::dns::{self, Watch};
 use crate::failure::Failure;
 use crate::host;
 use crate::interface::{self, Interface};
-use crate::policy::Policy;
+use crate::policy::{Entries, Policy};
 use crate::state::{AttachedCgroup, AttachedInterface, Lock, OutboundState, RuleState, State};
 use crate::table;
-
+use reconcile::Reconciler;
 use trial::Trial;
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -85,6 +86,7 @@ pub async fn run(order: &Order) -> anyhow::Result<()> {
     pins.0.pin_maps(programs.maps())?;
     fill_lists(order, &pins.0)?;
     let outbound = attach_to_cgroups(&mut programs, &cgroups, order, &pins.0)?;
+    let mut reconciler = count_open(&mut programs, &entries, &pins.0).await?;
     let mut state = attach(&mut programs, &interfaces, outbound, order, &pins.0)?;
     let mut trial = Trial::begin(order.trial)?;
     state.detaches_at = order.trial.map(|time| table::time(time.as_nanos() as i64));
@@ -95,7 +97,7 @@ pub async fn run(order: &Order) -> anyhow::Result<()> {
     let mut watch = Watch::new(exact_names(&order.policy))?;
     tokio::select! {
         () = trial.over() => eprintln!("limiterctl: nobody has confirmed the limits"),
-        result = keep(&mut programs, &pins.0, order, &mut watch, &mut signals) => result?,
+        result = keep(&mut programs, &pins.0, order, reconciler.as_mut(), &mut watch, &mut signals) => result?,
     }
     println!("limiterctl: detached");
     Ok(())
@@ -152,6 +154,18 @@ fn attach(
     Ok(State { program, interfaces: attached, rules, outbound, detaches_at: None })
 }
 
+/// Counts open connections from now on, and those that are open already; `None` where no rule limits them.
+async fn count_open(
+    programs: &mut Programs,
+    entries: &Entries,
+    pins: &Pins,
+) -> anyhow::Result<Option<Reconciler>> {
+    let Some(mut reconciler) = Reconciler::new(entries, pins)? else { return Ok(None) };
+    pins.pin_count_open(programs.attach_count_open(&Cgroup::open_root()?)?)?;
+    reconciler.reconcile(programs, false).await?;
+    Ok(Some(reconciler))
+}
+
 fn attach_to_cgroups(
     programs: &mut Programs,
     cgroups: &[Cgroup],
@@ -194,6 +208,7 @@ async fn keep(
     programs: &mut Programs,
     pins: &Pins,
     order: &Order,
+    mut reconciler: Option<&mut Reconciler>,
     watch: &mut Watch,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
@@ -204,6 +219,9 @@ async fn keep(
     for name in [maps::SOURCES, maps::STATES, maps::SHARED_STATES] {
         tables.push(SourceTable::map(map_data(programs, name)?)?);
     }
+    let pending = SourceTable::map(map_data(programs, maps::PENDING)?)?;
+    let mut reconcile = interval(Reconciler::EVERY);
+    reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let inbound = Tables::<MapData>::pinned(pins)?;
     let mut outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
     let mut collect = interval(COLLECT_EVERY);
@@ -212,7 +230,15 @@ async fn keep(
     loop {
         tokio::select! {
             () = signals.recv() => break,
-            _ = sweep.tick() => for table in &tables { table.sweep(); },
+            _ = sweep.tick() => {
+                for table in &tables {
+                    table.sweep();
+                }
+                pending.sweep_pending();
+            }
+            _ = reconcile.tick() => if let Some(reconciler) = &mut reconciler {
+                reconciler.reconcile(programs, true).await?;
+            },
             _ = collect.tick() => if let Some(outbound) = &mut outbound { outbound.sweep(clock::now())?; },
             answer = watch.next() => for message in dns::message::answers(&answer.name, &answer.addresses)? {
                 programs.teach_answer(&message)?;

@@ -25,6 +25,8 @@ pub struct InboundRule {
     pub rate: Option<Rate>,
     /// New connections of all sources together.
     pub total_rate: Option<Rate>,
+    /// Connections that one source may hold open, 1 to 65535.
+    pub max_open: Option<u32>,
     /// How long a source is refused after it went over its rate.
     pub backoff: Duration,
     /// What makes one source.
@@ -53,6 +55,19 @@ pub struct Entries {
     pub ports: Vec<(u32, PortSet)>,
     /// What holds for destinations.
     pub outbound: Option<OutboundEntries>,
+}
+
+impl Entries {
+    /// Whether a rule limits how many connections a source holds open.
+    pub fn limit_open(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.max_open != 0)
+    }
+
+    /// The number of the rule for a port; 0 where there is none.
+    pub fn rule_of(&self, port: u16) -> u32 {
+        let index = PortSet::index(port);
+        self.ports.iter().find(|(i, _)| *i == index).map_or(0, |(_, set)| set.rule(port))
+    }
 }
 
 impl Policy {
@@ -99,10 +114,10 @@ impl Policy {
 
 impl InboundRule {
     fn entry(&self) -> Result<Rule, Failure> {
-        if self.rate.is_none() && self.total_rate.is_none() {
+        if self.rate.is_none() && self.total_rate.is_none() && self.max_open.is_none() {
             return Err(Failure::new(
                 format!("rule '{}' limits nothing", self.name),
-                "give it --rate '900/min burst 60', or --total-rate '20000/s', or both",
+                "give it --rate '900/min burst 60', or --total-rate '20000/s', or --max-open 100",
             ));
         }
         if self.rate.is_none() && !self.backoff.is_zero() {
@@ -120,7 +135,7 @@ impl InboundRule {
             mask_v6: self.source_prefix.mask_v6(),
             action: self.action as u32,
             monitor: self.monitor.into(),
-            max_open: 0,
+            max_open: self.max_open.unwrap_or(0),
             reserved: 0,
         })
     }
@@ -136,6 +151,7 @@ mod tests {
             ports: ports.parse().unwrap(),
             rate: Some("10/s".parse().unwrap()),
             total_rate: None,
+            max_open: None,
             backoff: Duration::ZERO,
             source_prefix: SourcePrefix::default(),
             action: Action::Reset,

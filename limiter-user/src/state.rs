@@ -134,6 +134,9 @@ pub struct RuleState {
     pub rate: Option<String>,
     /// The same for all sources together.
     pub total_rate: Option<String>,
+    /// Connections that one source may hold open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_open: Option<u32>,
     /// Milliseconds; 0 for none.
     pub backoff_ms: u64,
     /// What makes a source.
@@ -145,10 +148,9 @@ pub struct RuleState {
 }
 
 impl RuleState {
-    /// Whether it holds at a port.
-    pub fn holds_at(&self, port: u16) -> bool {
-        let ports: Result<Ports, _> = self.ports.join(",").parse();
-        ports.is_ok_and(|ports| ports.iter().any(|held| held == port))
+    /// Whether it holds for this port.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.join(",").parse::<Ports>().is_ok_and(|ports| ports.iter().any(|own| own == port))
     }
 }
 

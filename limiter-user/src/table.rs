@@ -8,12 +8,12 @@ use comfy_table::{ContentArrangement, Table, presets};
 const WIDTH: u16 = 80;
 
 /// An empty table with these columns, which fits the terminal.
-pub fn new<const N: usize>(columns: [&str; N]) -> Table {
+pub fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     // A serial console says that it has no columns at all.
     table.set_width(table.width().unwrap_or(0).max(WIDTH));
-    table.set_header(columns);
+    table.set_header(columns.into_iter().collect::<Vec<_>>());
     table
 }
 

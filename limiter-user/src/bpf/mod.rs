@@ -3,6 +3,7 @@
 mod attach;
 pub mod lists;
 mod load;
+pub mod open;
 pub mod outbound;
 mod pins;
 mod sources;
@@ -11,6 +12,7 @@ mod words;
 
 pub use attach::{Attached, Mode, XdpMode, attach, other_program};
 pub use load::{OBJECT, Programs, name_hash, pattern_key};
+pub use open::OpenTables;
 pub use outbound::HostTables;
 pub use pins::Pins;
 pub use sources::SourceTable;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aya::maps::MapData;
-use limiter_common::maps;
 use limiter_common::sources::is_idle_for;
+use limiter_common::{maps, pending};
 
 use super::words::Words;
 use crate::clock;
@@ -39,15 +39,24 @@ impl SourceTable {
 
     /// Empties the cells of sources that have long been idle; says how many.
     pub fn sweep(&self) -> usize {
+        let (now, age) = (clock::now(), IDLE.as_nanos() as u64);
+        self.clear(|cell| is_idle_for(cell, now, age))
+    }
+
+    /// The same for a table of pending handshakes, whose windows wrap after 39 hours: empties the cells in which nothing
+    /// counts any more.
+    pub fn sweep_pending(&self) -> usize {
         let now = clock::now();
-        let age = IDLE.as_nanos() as u64;
+        self.clear(|cell| cell != 0 && pending::is_over(cell, now))
+    }
+
+    fn clear(&self, is_over: impl Fn(u64) -> bool) -> usize {
         self.cells()
             .iter()
             .filter(|cell| {
                 let value = cell.load(Ordering::Relaxed);
                 // A source that comes back meanwhile has changed its cell, and keeps it.
-                is_idle_for(value, now, age)
-                    && cell.compare_exchange(value, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+                is_over(value) && cell.compare_exchange(value, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
             })
             .count()
     }

@@ -67,6 +67,10 @@ pub struct Arguments {
     #[arg(long, value_name = "RATE", requires = "interface")]
     total_rate: Option<String>,
 
+    /// Connections that one source may hold open at a time, in this network namespace; with or without a rate
+    #[arg(long, value_name = "NUMBER", requires = "interface", value_parser = clap::value_parser!(u32).range(1..=65535))]
+    max_open: Option<u32>,
+
     /// What a refused connection gets: a TCP reset, or silence
     #[arg(long, value_enum, default_value_t)]
     action: ActionArgument,
@@ -173,6 +177,7 @@ impl Arguments {
             ports: flag("--port", self.port.join(",").parse())?,
             rate: rate("--rate", &self.rate)?,
             total_rate: rate("--total-rate", &self.total_rate)?,
+            max_open: self.max_open,
             // With limits on destinations beside it, the back-off may be theirs alone.
             backoff: match backoff {
                 Some(_) if self.rate.is_none() && !self.cgroup.is_empty() => Duration::ZERO,

@@ -173,7 +173,7 @@ impl Prefixes {
 /// Says so where a person denies the address that he himself comes from.
 fn warn(list: List, state: &State, listed: &[Listed]) {
     let Some(peer) = ssh::peer().filter(|_| list == List::Deny) else { return };
-    let rules = (1..).zip(&state.rules).filter(|(_, rule)| rule.holds_at(peer.port));
+    let rules = (1..).zip(&state.rules).filter(|(_, rule)| rule.has_port(peer.port));
     let numbers: Vec<u32> = rules.map(|(number, _)| number).collect();
     let mut denying = listed.iter().filter(|l| l.scope == EVERY_RULE || numbers.contains(&l.scope));
     if !numbers.is_empty()

@@ -39,7 +39,7 @@ pub fn announce(state: &State) {
 /// Says so where the person who attaches comes through a port that is limited, or is denied altogether.
 pub fn warn_of_own_session(state: &State, lists: &[(List, Vec<Network>)]) {
     let Some(peer) = ssh::peer() else { return };
-    let Some(rule) = state.rules.iter().find(|rule| rule.holds_at(peer.port)) else { return };
+    let Some(rule) = state.rules.iter().find(|rule| rule.has_port(peer.port)) else { return };
     let is_on = |list| {
         let mut networks = lists.iter().filter(|(l, _)| *l == list).flat_map(|(_, networks)| networks);
         networks.any(|network| network.contains(peer.address))
@@ -89,6 +89,9 @@ fn describe(rule: &RuleState) -> String {
     if let Some(total) = &rule.total_rate {
         limits.push(format!("{total} for all together"));
     }
+    if let Some(open) = rule.max_open {
+        limits.push(format!("{open} open for each {}", rule.source_prefix));
+    }
     let backoff = pause(rule.backoff_ms);
     let then = if rule.monitor { "counted and let through" } else { &rule.action };
     format!("port {}: {}{backoff}; over it: {then}", rule.ports.join(","), limits.join(", "))
@@ -129,6 +132,7 @@ impl From<&InboundRule> for RuleState {
             ports: rule.ports.ranges(),
             rate: rule.rate.map(|rate| rate.to_string()),
             total_rate: rule.total_rate.map(|rate| rate.to_string()),
+            max_open: rule.max_open,
             backoff_ms: u64::try_from(rule.backoff.as_millis()).unwrap_or(u64::MAX),
             source_prefix: rule.source_prefix,
             action: match rule.action {
