@@ -99,9 +99,9 @@ fn a_half_open_connection_counts() {
         drop(open);
         scene.agree_on(prefix, 3);
         scene.client.ip("link set eth0 up");
-        for address in ["fd00::2/64"] {
-            scene.client.ip(&format!("-6 address replace {address} dev eth0 nodad"));
-        }
+        scene.client.ip("-6 address replace fd00::2/64 dev eth0 nodad");
+        scene.client.ip("-6 route replace local fd01::/48 dev lo");
+        scene.introduce();
         // The client's kernel says the rest now: its FIN, sent again.
         scene.agree_on(prefix, 0);
     });
