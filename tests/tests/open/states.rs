@@ -122,6 +122,24 @@ fn a_server_that_is_killed_holds_nothing_any_more() {
     SOURCES.iter().for_each(|(_, prefix)| scene.agree_on(prefix, 0));
 }
 
+/// A server that is replaced listens no more, and ends its connections in its own time.
+#[test]
+fn connections_outlive_their_listener() {
+    let scene = Scene::new();
+    let listener = scene.machine.host.run(|| TcpListener::bind("0.0.0.0:80").unwrap());
+    let early = scene.connect("10.1.0.6").unwrap();
+    let early_here = listener.accept().unwrap();
+    let _daemon = scene.attach(&["--max-open", "3"]);
+    let _open = scene.connect_all("10.1.0.5", 3);
+    let _here: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
+    drop(listener);
+    drop((early, early_here));
+    // Nobody heard of this end: who knows of it has compared the counts with the sockets since.
+    scene.agree_on("10.1.0.6/32", 0);
+    scene.agree_on("10.1.0.5/32", 3);
+    assert_eq!(scene.machine.status()["connections"]["events"]["healed"], 1);
+}
+
 /// What the kernel does not take into a full queue is not open, though the client thinks so.
 #[test]
 fn with_a_full_accept_queue_the_counts_are_what_the_kernel_took() {
