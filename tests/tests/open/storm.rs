@@ -36,6 +36,8 @@ fn after_a_storm_the_counts_are_those_of_the_kernel() {
     println!("{events}");
     assert!(server.accepted() as u64 >= connections, "{} connections", server.accepted());
     assert!(events["opened"].as_u64() >= Some(connections), "{events}");
+    // A lost event is healed; that there are many would be another matter.
+    assert!(events["healed"].as_u64() <= Some(connections / 1000), "{events}");
     assert_eq!((&events["table_full"], &events["contention"]), (&0.into(), &0.into()), "{events}");
 }
 
