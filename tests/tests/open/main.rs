@@ -152,7 +152,7 @@ impl Scene {
         sources.map(|s| (s["source"].as_str().unwrap().into(), s["open"].as_u64().unwrap())).collect()
     }
 
-    /// In the words of ss(8). It shows the small sockets of FIN_WAIT2 and TIME_WAIT with a timer of that name.
+    /// In the words of ss(8). It shows the small sockets of `FIN_WAIT2` and `TIME_WAIT` with a timer of that name.
     fn listed(&self, v4: u32, v6: u32) -> Counts {
         const OPEN: [&str; 6] = ["ESTAB", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "LAST-ACK", "CLOSING"];
         let mut command = self.machine.host.command("ss");

@@ -62,7 +62,7 @@ fn storm(seed: u64, connections: u64) -> VecDeque<TcpStream> {
 fn end(mut stream: TcpStream, random: &mut Random) {
     match random.below(5) {
         0 => {}
-        1 => return reset(stream),
+        1 => reset(stream),
         2 => drop(stream.write(&[CLOSE])),
         3 => drop(stream.write(&[RESET])),
         _ => drop(stream.write(&[HALF])),
