@@ -69,6 +69,7 @@ impl Address {
 
     /// Its prefix: the bits that are in `mask`.
     #[inline(always)]
+    #[must_use]
     pub const fn masked(&self, mask: &Self) -> Self {
         Self([self.0[0] & mask.0[0], self.0[1] & mask.0[1]])
     }

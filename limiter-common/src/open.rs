@@ -59,18 +59,21 @@ impl Count {
 
     /// One more.
     #[inline(always)]
+    #[must_use]
     pub const fn opened(self) -> Self {
         self.changed_to(self.open().saturating_add(1))
     }
 
     /// One less, or none: a connection may end that was never counted.
     #[inline(always)]
+    #[must_use]
     pub const fn closed(self) -> Self {
         self.changed_to(self.open().saturating_sub(1))
     }
 
     /// So many, as counted otherwise.
     #[inline(always)]
+    #[must_use]
     pub const fn changed_to(self, open: u32) -> Self {
         let changes = ((self.0 >> CHANGES) as u32).wrapping_add(1);
         Self((changes as u64) << CHANGES | open as u64)

@@ -112,10 +112,9 @@ const fn load(cell: u64, now: u64) -> u32 {
 const fn charged(cell: u64, now: u64) -> (u16, u16) {
     let (before, current) = ((cell >> 16) as u16, cell as u16);
     match window(now).wrapping_sub((cell >> 32) as u16) {
-        0 => (before, current),
+        // At the most, another CPU read the clock a moment later, and has begun the next window.
+        0 | u16::MAX => (before, current),
         1 => (current, 0),
-        // Another CPU, which read the clock a moment later, has begun the next window.
-        u16::MAX => (before, current),
         _ => (0, 0),
     }
 }

@@ -139,9 +139,7 @@ fn remote(ctx: &SockOpsContext) -> Address {
 /// First it is open, then it is no longer pending: in between it counts twice, and never not at all.
 #[inline(always)]
 fn opened(source: &Source) {
-    if let Some(event) = add(&source.key) {
-        tables::count_event(event);
-    }
+    tables::count_event(add(&source.key));
     if let Some(pending) = source.pending() {
         // Where other CPUs are faster in every try, it expires by itself.
         let _ = settle(&pending, source.place.tag(), now());
@@ -149,22 +147,22 @@ fn opened(source: &Source) {
 }
 
 #[inline(always)]
-fn add(key: &Key) -> Option<Event> {
+fn add(key: &Key) -> Event {
     for _ in 0..TRIES {
         match tables::count(key) {
             Some(word) => {
                 let old = word.load();
                 if word.compare_exchange(old, Count::from_bits(old).opened().bits()) {
-                    return Some(Event::Opened);
+                    return Event::Opened;
                 }
             }
             // Changes are counted from the time on, so that no count looks like one that was there before.
-            None if tables::insert(key, Count::none(seed()).opened()) => return Some(Event::Opened),
-            None if tables::count(key).is_none() => return Some(Event::Full),
+            None if tables::insert(key, Count::none(seed()).opened()) => return Event::Opened,
+            None if tables::count(key).is_none() => return Event::Full,
             None => {}
         }
     }
-    Some(Event::Contention)
+    Event::Contention
 }
 
 #[inline(always)]

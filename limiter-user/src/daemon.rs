@@ -237,7 +237,7 @@ async fn keep(
                 pending.sweep_pending();
             }
             _ = reconcile.tick() => if let Some(reconciler) = &mut reconciler {
-                reconciler.reconcile(programs, true).await?;
+                reconciler.keep(programs).await;
             },
             _ = collect.tick() => if let Some(outbound) = &mut outbound { outbound.sweep(clock::now())?; },
             answer = watch.next() => for message in dns::message::answers(&answer.name, &answer.addresses)? {

@@ -38,7 +38,7 @@ pub fn read() -> anyhow::Result<Option<Vec<Source>>> {
     let mut sources = Vec::new();
     for (key, word) in OpenTables::pinned(&Pins::locate())?.counts() {
         let open = Count::from_bits(word).open();
-        if let Some(rule) = state.rules.get(key.rule as usize - 1)
+        if let Some(rule) = (key.rule as usize).checked_sub(1).and_then(|index| state.rules.get(index))
             && open > 0
         {
             let address = ip(&key.source);

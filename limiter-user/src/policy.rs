@@ -51,7 +51,7 @@ pub struct Policy {
 pub struct Entries {
     /// By rule number; number 0 is not in it.
     pub rules: Vec<(u32, Rule)>,
-    /// Only elements in which a port has a rule.
+    /// Only elements in which a port has a rule, in ascending order.
     pub ports: Vec<(u32, PortSet)>,
     /// What holds for destinations.
     pub outbound: Option<OutboundEntries>,
@@ -65,8 +65,8 @@ impl Entries {
 
     /// The number of the rule for a port; 0 where there is none.
     pub fn rule_of(&self, port: u16) -> u32 {
-        let index = PortSet::index(port);
-        self.ports.iter().find(|(i, _)| *i == index).map_or(0, |(_, set)| set.rule(port))
+        let found = self.ports.binary_search_by_key(&PortSet::index(port), |(index, _)| *index);
+        found.map_or(0, |place| self.ports[place].1.rule(port))
     }
 }
 
@@ -169,6 +169,7 @@ mod tests {
             set.rule(port)
         };
         assert_eq!([80, 81, 443, 8000, 8063, 8127].map(number), [1, 0, 1, 2, 2, 2]);
+        assert_eq!([80, 81, 443, 1000, 8127].map(|port| entries.rule_of(port)), [1, 0, 1, 0, 2]);
         assert_eq!(entries.rules.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
     }
 
@@ -196,6 +197,10 @@ mod tests {
             Policy { rules: vec![idle.clone()], outbound: None }.entries().unwrap_err().cause,
             "rule 'idle' limits nothing"
         );
+        idle.max_open = Some(15);
+        let entries = Policy { rules: vec![idle.clone()], outbound: None }.entries().unwrap();
+        assert!(entries.limit_open() && entries.rules[0].1.max_open == 15);
+        idle.max_open = None;
         idle.total_rate = Some("1/s".parse().unwrap());
         assert!(Policy { rules: vec![idle.clone()], outbound: None }.entries().is_ok());
         idle.backoff = Duration::from_secs(1);

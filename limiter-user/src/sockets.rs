@@ -28,7 +28,7 @@ pub struct Sockets {
 impl Sockets {
     /// Asks for them.
     ///
-    /// Connections are those that the kernel holds a whole socket for: not those in TIME_WAIT, nor orphans in FIN_WAIT2
+    /// Connections are those that the kernel holds a whole socket for: not those in `TIME_WAIT`, nor orphans in `FIN_WAIT2`
     /// that it keeps in the same small form, nor those that are not established yet.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Sockets {
             match message.payload {
                 NetlinkPayload::Done(_) => return Ok(true),
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(socket)) => {
-                    self.take(&socket.header)
+                    self.take(&socket.header);
                 }
                 // A kernel without this family.
                 NetlinkPayload::Error(error) if error.raw_code() == -ENOENT => return Ok(true),

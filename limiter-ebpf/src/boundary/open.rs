@@ -26,7 +26,7 @@ const CHARGE: u64 = 1 << 33;
 pub fn judge(syn: &Syn, rule: u32, pass: Pass) -> Result<Outcome, Skip> {
     let v6 = if syn.v6 { V6 } else { 0 };
     let charge = if matches!(pass, Pass::Charge) { CHARGE } else { 0 };
-    decode(judge_open(&raw const syn.source, rule as u64 | v6 | charge))
+    decode(judge_open(&raw const syn.source, u64::from(rule) | v6 | charge))
 }
 
 #[unsafe(no_mangle)]

@@ -24,6 +24,8 @@ pub struct Reconciler {
     entries: Entries,
     /// Ports on which something has listened: connections outlive their listener.
     listened: HashSet<u16>,
+    /// Whether it has been said that the last comparison failed.
+    failed: bool,
 }
 
 impl Reconciler {
@@ -40,7 +42,16 @@ impl Reconciler {
             return Ok(None);
         }
         let (tables, listened) = (OpenTables::pinned(pins)?, HashSet::new());
-        Ok(Some(Self { tables, entries: entries.clone(), listened }))
+        Ok(Some(Self { tables, entries: entries.clone(), listened, failed: false }))
+    }
+
+    /// Heals what was lost. Where that fails the limits go on as they are, and it is said once.
+    pub async fn keep(&mut self, programs: &mut Programs) {
+        let result = self.reconcile(programs, true).await;
+        if let (Err(error), false) = (&result, self.failed) {
+            eprintln!("limiterctl: open connections are not compared with the kernel's sockets: {error:#}");
+        }
+        self.failed = result.is_err();
     }
 
     /// Corrects what differs, and has not changed meanwhile. `healing` says whether that is worth a count: what was

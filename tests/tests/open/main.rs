@@ -11,6 +11,7 @@ mod states;
 mod storm;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Stdio;
@@ -51,7 +52,16 @@ impl Scene {
         machine.host.ip("-6 route add fd01::/48 via fd00::2");
         client.ip("route add local 10.1.0.0/16 dev lo");
         client.ip("-6 route add local fd01::/48 dev lo");
-        Self { machine, client }
+        // IPv6 lets nobody have an address for the route alone.
+        client.run(|| fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")).unwrap();
+        let scene = Self { machine, client };
+        scene.introduce();
+        scene
+    }
+
+    /// Tells the client where the server is: it would ask from a link-local address, and has none.
+    fn introduce(&self) {
+        self.client.add_neighbour("eth0", SERVERS[1].parse().unwrap(), self.machine.host.mac("eth0"));
     }
 
     fn attach(&self, more: &[&str]) -> Daemon {
@@ -142,7 +152,7 @@ impl Scene {
         sources.map(|s| (s["source"].as_str().unwrap().into(), s["open"].as_u64().unwrap())).collect()
     }
 
-    /// In the words of ss(8). It shows the small sockets of FIN_WAIT2 and TIME_WAIT with a timer of that name.
+    /// In the words of ss(8). It shows the small sockets of `FIN_WAIT2` and `TIME_WAIT` with a timer of that name.
     fn listed(&self, v4: u32, v6: u32) -> Counts {
         const OPEN: [&str; 6] = ["ESTAB", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "LAST-ACK", "CLOSING"];
         let mut command = self.machine.host.command("ss");

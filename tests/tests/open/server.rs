@@ -8,6 +8,8 @@ use std::thread;
 
 use limiter_tests::net::Host;
 
+use socket2::{Domain, Socket, Type};
+
 use super::{PORT, reset};
 
 /// The server ends the connection.
@@ -27,8 +29,14 @@ pub struct Server {
 
 impl Server {
     pub fn start(host: &Host) -> Self {
-        let address = SocketAddr::new("::".parse().unwrap(), PORT);
-        let listener = host.run(|| TcpListener::bind(address).unwrap());
+        let listener: TcpListener = host.run(|| {
+            let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+            socket.set_only_v6(false).unwrap();
+            socket.bind(&SocketAddr::new("::".parse().unwrap(), PORT).into()).unwrap();
+            // A SYN that finds a full queue is sent again, and counts again.
+            socket.listen(4096).unwrap();
+            socket.into()
+        });
         let server = Self { accepted: Arc::default(), kept: Arc::default() };
         let (accepted, kept) = (server.accepted.clone(), server.kept.clone());
         thread::spawn(move || {

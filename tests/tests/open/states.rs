@@ -36,7 +36,9 @@ fn run(story: impl Fn(&Scene, &Server, &str, &str)) {
 fn close_wait_counts_until_the_server_ends_it() {
     run(|scene, server, source, prefix| {
         let open = scene.connect_all(source, 3);
-        open.iter().for_each(|stream| ask(stream, KEEP));
+        for stream in &open {
+            ask(stream, KEEP);
+        }
         scene.agree_on(prefix, 3);
         drop(open);
         // The server's sockets are in CLOSE_WAIT, and it takes its time.
@@ -54,8 +56,12 @@ fn close_wait_counts_until_the_server_ends_it() {
 fn fin_wait_counts_and_time_wait_does_not() {
     run(|scene, _, source, prefix| {
         let open = scene.connect_all(source, 3);
-        open.iter().for_each(|stream| ask(stream, HALF));
-        open.iter().for_each(read_to_end);
+        for stream in &open {
+            ask(stream, HALF);
+        }
+        for stream in &open {
+            read_to_end(stream);
+        }
         // The server's sockets are in FIN_WAIT2, and somebody holds them.
         scene.agree_on(prefix, 3);
         drop(open);
@@ -63,17 +69,29 @@ fn fin_wait_counts_and_time_wait_does_not() {
     });
 }
 
-/// A socket in FIN_WAIT2 that nobody holds is a small one, like those in TIME_WAIT.
+/// A socket in `FIN_WAIT2` that nobody holds is a small one, like those in `TIME_WAIT`.
 #[test]
 fn an_orphan_in_fin_wait_2_does_not_count() {
-    run(|scene, _, source, prefix| {
+    let scene = Scene::new();
+    let _server = Server::start(&scene.machine.host);
+    let early = ["10.1.0.6", "10.1.0.7"].map(|source| scene.connect(source).unwrap());
+    let _daemon = scene.attach(&["--max-open", "100"]);
+    for ((source, prefix), (early, last)) in SOURCES.into_iter().zip(early.into_iter().zip([6, 7])) {
         let open = scene.connect_all(source, 3);
         scene.agree_on(prefix, 3);
-        open.iter().for_each(|stream| ask(stream, CLOSE));
-        open.iter().for_each(read_to_end);
+        for stream in &open {
+            ask(stream, CLOSE);
+        }
+        for stream in &open {
+            read_to_end(stream);
+        }
+        scene.agree_on(prefix, 0);
+        // Nobody heard of this end: who knows of it has compared the counts with the sockets since.
+        drop(early);
+        scene.agree_on(&format!("10.1.0.{last}/32"), 0);
         scene.agree_on(prefix, 0);
         drop(open);
-    });
+    }
 }
 
 #[test]
@@ -82,9 +100,13 @@ fn an_rst_of_either_side_ends_it() {
         let open = scene.connect_all(source, 5);
         scene.agree_on(prefix, 5);
         let (ours, theirs): (Vec<_>, Vec<_>) = open.into_iter().enumerate().partition(|(i, _)| i % 2 == 0);
-        ours.into_iter().for_each(|(_, stream)| reset(stream));
+        for (_, stream) in ours {
+            reset(stream);
+        }
         scene.agree_on(prefix, 2);
-        theirs.iter().for_each(|(_, stream)| ask(stream, RESET));
+        for (_, stream) in &theirs {
+            ask(stream, RESET);
+        }
         scene.agree_on(prefix, 0);
     });
 }
@@ -99,9 +121,9 @@ fn a_half_open_connection_counts() {
         drop(open);
         scene.agree_on(prefix, 3);
         scene.client.ip("link set eth0 up");
-        for address in ["fd00::2/64"] {
-            scene.client.ip(&format!("-6 address replace {address} dev eth0 nodad"));
-        }
+        scene.client.ip("-6 address replace fd00::2/64 dev eth0 nodad");
+        scene.client.ip("-6 route replace local fd01::/48 dev lo");
+        scene.introduce();
         // The client's kernel says the rest now: its FIN, sent again.
         scene.agree_on(prefix, 0);
     });
@@ -116,10 +138,32 @@ fn a_server_that_is_killed_holds_nothing_any_more() {
     let mut server = command.arg("[::]:80").stdout(Stdio::piped()).spawn().unwrap();
     server.stdout.take().unwrap().read_exact(&mut [0; 9]).unwrap();
     let _open = SOURCES.map(|(source, _)| scene.connect_all(source, 4));
-    SOURCES.iter().for_each(|(_, prefix)| scene.agree_on(prefix, 4));
+    for (_, prefix) in SOURCES {
+        scene.agree_on(prefix, 4);
+    }
     server.kill().unwrap(); // by SIGKILL
     server.wait().unwrap();
-    SOURCES.iter().for_each(|(_, prefix)| scene.agree_on(prefix, 0));
+    for (_, prefix) in SOURCES {
+        scene.agree_on(prefix, 0);
+    }
+}
+
+/// A server that is replaced listens no more, and ends its connections in its own time.
+#[test]
+fn connections_outlive_their_listener() {
+    let scene = Scene::new();
+    let listener = scene.machine.host.run(|| TcpListener::bind("0.0.0.0:80").unwrap());
+    let early = scene.connect("10.1.0.6").unwrap();
+    let early_here = listener.accept().unwrap();
+    let _daemon = scene.attach(&["--max-open", "3"]);
+    let _open = scene.connect_all("10.1.0.5", 3);
+    let _here: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
+    drop(listener);
+    drop((early, early_here));
+    // Nobody heard of this end: who knows of it has compared the counts with the sockets since.
+    scene.agree_on("10.1.0.6/32", 0);
+    scene.agree_on("10.1.0.5/32", 3);
+    assert_eq!(scene.machine.status()["connections"]["events"]["healed"], 1);
 }
 
 /// What the kernel does not take into a full queue is not open, though the client thinks so.

@@ -36,6 +36,8 @@ fn after_a_storm_the_counts_are_those_of_the_kernel() {
     println!("{events}");
     assert!(server.accepted() as u64 >= connections, "{} connections", server.accepted());
     assert!(events["opened"].as_u64() >= Some(connections), "{events}");
+    // A lost event is healed; that there are many would be another matter.
+    assert!(events["healed"].as_u64() <= Some(connections / 1000), "{events}");
     assert_eq!((&events["table_full"], &events["contention"]), (&0.into(), &0.into()), "{events}");
 }
 
@@ -60,7 +62,7 @@ fn storm(seed: u64, connections: u64) -> VecDeque<TcpStream> {
 fn end(mut stream: TcpStream, random: &mut Random) {
     match random.below(5) {
         0 => {}
-        1 => return reset(stream),
+        1 => reset(stream),
         2 => drop(stream.write(&[CLOSE])),
         3 => drop(stream.write(&[RESET])),
         _ => drop(stream.write(&[HALF])),
