@@ -3,32 +3,39 @@
 #![expect(unsafe_code, reason = "reads words one by one")]
 
 use aya_ebpf::programs::SkBuffContext;
-use limiter_common::dns::Unread;
+use limiter_common::dns::{Part, Unread};
 use limiter_common::key::Address;
 use limiter_common::outbound::{Kind, Settings};
 
 use crate::boundary::outbound::{self as boundary, Judgement};
+use crate::stream;
 use crate::tables::outbound as tables;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// IPv6 extension headers: hop-by-hop, routing, fragment, destination.
 const EXTENSIONS: [u8; 4] = [0, 43, 44, 60];
-const DNS: u16 = 53;
-/// How many DNS messages of one TCP segment are read.
-const MESSAGES: u32 = 4;
+const DNS: u32 = 53;
 
 /// The other end, and where the payload lies.
-struct Datagram {
-    remote: Address,
-    remote_port: u16,
-    is_tcp: bool,
-    offset: u32,
-    length: u32,
+#[repr(C)]
+pub struct Datagram {
+    pub remote: Address,
+    remote_port: u32,
+    /// 1 or 0.
+    is_tcp: u32,
+    /// Where the payload is, or what of it has not been read.
+    pub offset: u32,
+    pub left: u32,
+    /// Of TCP: the sequence number of the byte there.
+    pub sequence: u32,
+    /// Of TCP: what the sender had received.
+    pub acknowledged: u32,
 }
 
+/// Which way a packet goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub enum Direction {
     Sent,
     Received,
 }
@@ -39,11 +46,12 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
     let Some(settings) = tables::settings() else {
         return true;
     };
-    let Some(datagram) = find(ctx, Direction::Sent) else {
+    let mut datagram = Datagram::NONE;
+    if !boundary::find_datagram(ctx, Direction::Sent, &mut datagram) {
         return true;
-    };
-    let is_query = datagram.remote_port == DNS && datagram.length > 0;
-    let refused = is_query && read(ctx, &datagram, Direction::Sent)
+    }
+    let is_query = datagram.is_message();
+    let refused = is_query && read(ctx, &mut datagram, Direction::Sent)
         || settings.has(Settings::TRAFFIC)
             && (is_refused(&datagram.remote, Kind::Packets, 1)
                 || is_refused(&datagram.remote, Kind::Bytes, ctx.skb.len().into()));
@@ -53,11 +61,36 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
 /// Looks at a packet that has come.
 #[inline(always)]
 pub fn received(ctx: &SkBuffContext) {
-    if let Some(datagram) = find(ctx, Direction::Received)
-        && datagram.remote_port == DNS
-        && datagram.length > 0
-    {
-        read(ctx, &datagram, Direction::Received);
+    let mut datagram = Datagram::NONE;
+    if boundary::find_datagram(ctx, Direction::Received, &mut datagram) && datagram.is_message() {
+        read(ctx, &mut datagram, Direction::Received);
+    }
+}
+
+impl Datagram {
+    /// Nothing yet.
+    pub const NONE: Self = Self {
+        remote: Address::from_words([0; 4]),
+        remote_port: 0,
+        is_tcp: 0,
+        offset: 0,
+        left: 0,
+        sequence: 0,
+        acknowledged: 0,
+    };
+
+    /// Whether it can hold DNS messages.
+    #[inline(always)]
+    const fn is_message(&self) -> bool {
+        self.remote_port == DNS && self.left > 0
+    }
+
+    /// Goes on by so many bytes.
+    #[inline(always)]
+    pub const fn skip(&mut self, bytes: u32) {
+        self.offset += bytes;
+        self.left -= bytes;
+        self.sequence = self.sequence.wrapping_add(bytes);
     }
 }
 
@@ -68,40 +101,22 @@ fn is_refused(address: &Address, kind: Kind, amount: u64) -> bool {
 
 /// Reads the DNS messages in it; says whether one of them must not be sent.
 #[inline(always)]
-fn read(ctx: &SkBuffContext, datagram: &Datagram, direction: Direction) -> bool {
+fn read(ctx: &SkBuffContext, datagram: &mut Datagram, direction: Direction) -> bool {
+    if datagram.is_tcp == 1 {
+        return stream::read(ctx, datagram, direction);
+    }
     let answer = direction == Direction::Received;
-    if !datagram.is_tcp {
-        return boundary::read_message(
-            ctx.skb.skb,
-            datagram.offset,
-            datagram.length,
-            &datagram.remote,
-            answer,
-        );
-    }
-    // Over TCP, two bytes before each message say how long it is (RFC 1035, 4.2.2).
-    let (mut offset, mut left) = (datagram.offset, datagram.length);
-    let mut refused = false;
-    for _ in 0..MESSAGES {
-        if left < 2 {
-            break;
-        }
-        let Ok(length) = ctx.load::<u16>(offset as usize) else { break };
-        let length = u32::from(u16::from_be(length));
-        if length + 2 > left {
-            tables::count_unread(Unread::Split);
-            break;
-        }
-        refused |= boundary::read_message(ctx.skb.skb, offset + 2, length, &datagram.remote, answer);
-        offset += length + 2;
-        left -= length + 2;
-    }
-    refused
+    boundary::read_message(ctx.skb.skb, datagram.offset, Part::all(datagram.left), &datagram.remote, answer)
 }
 
-/// `None` where it is neither UDP nor TCP, or not the beginning.
+/// Says no where it is neither UDP nor TCP, or not the beginning. Where it says yes, what it found is written.
 #[inline(always)]
-fn find(ctx: &SkBuffContext, direction: Direction) -> Option<Datagram> {
+pub fn find(ctx: &SkBuffContext, direction: Direction, found: &mut Datagram) -> bool {
+    try_to_find(ctx, direction, found).is_some()
+}
+
+#[inline(always)]
+fn try_to_find(ctx: &SkBuffContext, direction: Direction, found: &mut Datagram) -> Option<()> {
     let [word] = load::<1>(ctx, 0)?;
     let first = (word >> 24) as u8;
     let (remote, protocol, offset) = match first >> 4 {
@@ -120,42 +135,36 @@ fn find(ctx: &SkBuffContext, direction: Direction) -> Option<Datagram> {
         }
         _ => return None,
     };
-    match protocol {
+    let ports = match protocol {
         UDP => {
             let [ports] = load::<1>(ctx, offset)?;
-            Some(Datagram {
-                remote,
-                remote_port: remote_port(ports, direction),
-                is_tcp: false,
-                offset: offset + 8,
-                length: ctx.skb.len().saturating_sub(offset + 8),
-            })
+            (found.is_tcp, found.offset) = (0, offset + 8);
+            ports
         }
         TCP => {
-            let [ports, _, _, flags] = load::<4>(ctx, offset)?;
-            let payload = offset + (flags >> 28) * 4;
-            Some(Datagram {
-                remote,
-                remote_port: remote_port(ports, direction),
-                is_tcp: true,
-                offset: payload,
-                length: ctx.skb.len().saturating_sub(payload),
-            })
+            let [ports, sequence, acknowledged, flags] = load::<4>(ctx, offset)?;
+            (found.is_tcp, found.offset) = (1, offset + (flags >> 28) * 4);
+            (found.sequence, found.acknowledged) = (sequence, acknowledged);
+            ports
         }
         other => {
             if first >> 4 == 6 && EXTENSIONS.contains(&other) {
                 tables::count_unread(Unread::Headers);
             }
-            None
+            return None;
         }
-    }
+    };
+    found.remote = remote;
+    found.remote_port = remote_port(ports, direction);
+    found.left = ctx.skb.len().saturating_sub(found.offset);
+    Some(())
 }
 
 #[inline(always)]
-const fn remote_port(ports: u32, direction: Direction) -> u16 {
+const fn remote_port(ports: u32, direction: Direction) -> u32 {
     match direction {
-        Direction::Sent => ports as u16,
-        Direction::Received => (ports >> 16) as u16,
+        Direction::Sent => ports & 0xffff,
+        Direction::Received => ports >> 16,
     }
 }
 

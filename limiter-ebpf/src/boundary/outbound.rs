@@ -4,18 +4,20 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_loop;
-use limiter_common::dns::{MAX_STEPS, Step};
+use aya_ebpf::programs::SkBuffContext;
+use limiter_common::dns::{MAX_STEPS, Part, Step};
 use limiter_common::gate::TRIES;
 use limiter_common::gcra::Limit;
 use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, SharedNames};
 use limiter_common::name::{MAX_LABELS, MAX_NAME, NameId};
-use limiter_common::outbound::{Kind, Opinion, Pass, Subject};
+use limiter_common::outbound::{Kind, Opinion, Pass, QueryKey, Subject};
 use limiter_common::sources::WAYS;
 use limiter_common::verdict::Reason;
 
 use crate::atomics::Word;
 use crate::boundary::Set;
+use crate::datagram::{self, Datagram, Direction};
 use crate::observe::{self, Lesson, Naming};
 use crate::outbound::{self, Destination};
 
@@ -183,37 +185,75 @@ fn decode(number: u64) -> Option<Refusal> {
     Some(Refusal { reason: Reason::from_number(reason)?, rule: (number >> RULE) as u32 })
 }
 
-/// Reads the DNS message that lies `offset` bytes into a packet: what it asks, or what it answers.
-///
-/// The result is not 0 where the packet must not go on.
+/// Finds the payload of a packet; says no where there is none.
 #[inline(always)]
-pub fn read_message(skb: *mut __sk_buff, offset: u32, length: u32, server: &Address, answer: bool) -> bool {
-    let lengths = u64::from(offset) << 32 | u64::from(length);
-    if answer {
-        read_answer(skb, lengths, &raw const *server) != 0
-    } else {
-        read_query(skb, lengths, &raw const *server) != 0
-    }
+pub fn find_datagram(ctx: &SkBuffContext, direction: Direction, found: &mut Datagram) -> bool {
+    find_payload(ctx.skb.skb, u64::from(direction == Direction::Sent), &raw mut *found) != 0
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read_answer(skb: *mut __sk_buff, lengths: u64, server: *const Address) -> u64 {
+extern "C" fn find_payload(skb: *mut __sk_buff, is_sent: u64, found: *mut Datagram) -> u64 {
+    let direction = if is_sent == 1 { Direction::Sent } else { Direction::Received };
+    // SAFETY: as in `weigh_names`.
+    let Some(found) = (unsafe { found.as_mut() }) else {
+        return 0;
+    };
+    datagram::find(&SkBuffContext::new(skb), direction, found).into()
+}
+
+/// Reads the DNS message that lies, or begins, `offset` bytes into a packet: what it asks, or what it answers.
+///
+/// The result is not 0 where the packet must not go on.
+#[inline(always)]
+pub fn read_message(skb: *mut __sk_buff, offset: u32, part: Part, server: &Address, answer: bool) -> bool {
+    let lengths = u64::from(part.whole) << 32 | u64::from(part.here);
+    if answer {
+        read_answer(skb, offset.into(), lengths, &raw const *server) != 0
+    } else {
+        read_query(skb, offset.into(), lengths, &raw const *server) != 0
+    }
+}
+
+#[inline(always)]
+const fn part(lengths: u64) -> Part {
+    Part { whole: (lengths >> 32) as u32, here: lengths as u32 }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_answer(skb: *mut __sk_buff, offset: u64, lengths: u64, server: *const Address) -> u64 {
     // SAFETY: as in `weigh_names`.
     if let Some(server) = unsafe { server.as_ref() } {
-        observe::answer(skb, (lengths >> 32) as u32, lengths as u32, Some(server));
+        observe::answer(skb, offset as u32, part(lengths), Some(server));
     }
     0
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read_query(skb: *mut __sk_buff, lengths: u64, server: *const Address) -> u64 {
+extern "C" fn read_query(skb: *mut __sk_buff, offset: u64, lengths: u64, server: *const Address) -> u64 {
     // SAFETY: as in `weigh_names`.
     let Some(server) = (unsafe { server.as_ref() }) else {
         return 0;
     };
-    observe::query(skb, (lengths >> 32) as u32, lengths as u32, server).into()
+    observe::query(skb, offset as u32, part(lengths), server).into()
+}
+
+/// The name that was asked for by a query, by its socket, hash and id.
+#[inline(always)]
+pub fn find_query(cookie: u64, name: u64, id: u64, server: &Address) -> Option<NameId> {
+    NameId::from_bits(find_noted_query(cookie, name, id, &raw const *server))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_noted_query(cookie: u64, name: u64, id: u64, server: *const Address) -> u64 {
+    // SAFETY: as in `weigh_names`.
+    let Some(server) = (unsafe { server.as_ref() }) else {
+        return 0;
+    };
+    observe::find_query(&QueryKey { cookie, name, id }, server).map_or(0, NameId::bits)
 }
 
 /// Gives an address one more name; says whether that could be done.
