@@ -7,6 +7,7 @@ use crate::key::{Address, Secret};
 use crate::mapping::Names;
 use crate::outbound::{
     EventCounters, Flow, HostCounters, HostName, HostRule, Query, QueryKey, Settings, UnreadCounters,
+    UnreadName,
 };
 use crate::rule::{PortSet, Rule};
 use crate::sources::Set;
@@ -48,3 +49,5 @@ unsafe impl aya::Pod for Flow {}
 unsafe impl aya::Pod for EventCounters {}
 // SAFETY: as above.
 unsafe impl aya::Pod for UnreadCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for UnreadName {}

@@ -34,6 +34,20 @@ pub struct Answer {
     pub addresses: Vec<(IpAddr, u32)>,
 }
 
+/// What came of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// An answer.
+    Answer(Answer),
+    /// A listed name that has none, and why. Told once, until it has an answer again.
+    Failing {
+        /// The name.
+        name: String,
+        /// The resolver's words.
+        why: String,
+    },
+}
+
 /// Names that are kept resolved.
 pub struct Watch {
     resolver: TokioResolver,
@@ -79,8 +93,8 @@ impl Watch {
         self.failing.iter().map(|(name, error)| (name.as_str(), error.as_str()))
     }
 
-    /// The next answer. What has been asked goes on where this is dropped before it is done.
-    pub async fn next(&mut self) -> Answer {
+    /// What comes next. What has been asked goes on where this is dropped before it is done.
+    pub async fn next(&mut self) -> News {
         loop {
             while self.running.len() < AT_ONCE
                 && let Some(name) = self.schedule.take(Instant::now())
@@ -90,8 +104,8 @@ impl Watch {
             let due = self.schedule.next_due().filter(|_| self.running.len() < AT_ONCE);
             tokio::select! {
                 Some((name, result)) = self.running.next(), if !self.running.is_empty() => {
-                    if let Some(answer) = self.note(name, result) {
-                        return answer;
+                    if let Some(news) = self.note(name, result) {
+                        return news;
                     }
                 }
                 () = until(due) => {}
@@ -99,20 +113,22 @@ impl Watch {
         }
     }
 
-    fn note(&mut self, name: String, result: Addresses) -> Option<Answer> {
+    fn note(&mut self, name: String, result: Addresses) -> Option<News> {
         let now = Instant::now();
         match result {
             Ok(addresses) => {
                 self.failing.remove(&name);
                 let ttl = addresses.iter().map(|(_, ttl)| *ttl).min().unwrap_or(0);
                 self.schedule.answered(name.clone(), Duration::from_secs(ttl.into()), now);
-                Some(Answer { name, addresses })
+                Some(News::Answer(Answer { name, addresses }))
             }
             Err(error) => {
-                if self.schedule.failed(name.clone(), now) {
-                    self.failing.insert(name, format!("{error:#}"));
+                let is_listed = self.schedule.failed(name.clone(), now);
+                let why = format!("{error:#}");
+                if !is_listed || self.failing.insert(name.clone(), why.clone()).is_some() {
+                    return None;
                 }
-                None
+                Some(News::Failing { name, why })
             }
         }
     }
@@ -228,17 +244,27 @@ mod tests {
             listed.insert(0, "one.bad");
             let mut watch = watch(&listed);
             let mut answered = Vec::new();
+            let mut told = 0;
             while answered.len() < names.len() {
-                let mut answer = watch.next().await;
+                let mut answer = match watch.next().await {
+                    News::Answer(answer) => answer,
+                    News::Failing { name, .. } => {
+                        assert_eq!(name, "one.bad");
+                        told += 1;
+                        continue;
+                    }
+                };
                 answer.addresses.sort_unstable();
                 assert_eq!(answer.addresses, [(V4.into(), 600), (V6.into(), 600)], "{}", answer.name);
                 answered.push(answer.name);
             }
             answered.sort_unstable_by_key(|name| names.iter().position(|other| other == name));
             assert_eq!(answered, names);
-            while watch.failing().next().is_none() {
-                let _ = tokio::time::timeout(Duration::from_millis(10), watch.next()).await;
+            while told == 0 {
+                told +=
+                    u32::from(matches!(watch.next().await, News::Failing { name, .. } if name == "one.bad"));
             }
+            assert_eq!(told, 1);
             let failing: Vec<_> = watch.failing().collect();
             assert!(matches!(failing[..], [("one.bad", error)] if !error.is_empty()), "{failing:?}");
         });
@@ -253,11 +279,12 @@ mod tests {
             // Polled once and dropped, as by select!: the questions are out.
             assert!(watch.next().now_or_never().is_none());
             assert_eq!(watch.running.len(), 2);
-            assert_eq!(watch.next().await.name, "added.good");
+            assert!(matches!(watch.next().await, News::Answer(answer) if answer.name == "added.good"));
             while !watch.running.is_empty() {
                 let _ = tokio::time::timeout(Duration::from_millis(10), watch.next()).await;
             }
-            assert_eq!((watch.schedule.next_due(), watch.failing().count()), (None, 0));
+            assert!(watch.schedule.take(Instant::now() + Duration::from_mins(1)).is_none(), "once");
+            assert_eq!(watch.failing().count(), 0);
         });
     }
 }

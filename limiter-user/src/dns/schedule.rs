@@ -10,7 +10,7 @@ const CAP: Duration = Duration::from_hours(1);
 /// How long it takes until a name is asked for again that had no answer: this, then twice as long each time.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
-/// So many names at most wait to be asked for once: whoever makes them up cannot make this grow.
+/// So many names at most are asked for once, or were within [`FLOOR`]: whoever makes them up cannot make this grow.
 const MOST_ONCE: usize = 1024;
 
 /// Names and when they are due.
@@ -24,11 +24,13 @@ pub struct Schedule {
 
 #[derive(Debug)]
 struct Name {
-    /// `None` while it is asked for.
+    /// `None` while it is asked for. Where it is not wanted any more, it is forgotten then.
     due: Option<Instant>,
     asked: Option<Instant>,
     /// Whether it is asked for again and again, or once.
     is_listed: bool,
+    /// Whether it is to be asked for when it is due.
+    is_wanted: bool,
     /// How often in a row it had no answer.
     failures: u32,
 }
@@ -43,15 +45,17 @@ impl Schedule {
         schedule
     }
 
-    /// Once, and now. A listed name is brought forward, though not below the floor; beyond the bound nothing is added.
+    /// Once, and now, though none below the floor: where this process is limited itself, what it asks comes back to it as
+    /// one more name that the kernel could not read. A listed name is brought forward; beyond the bound nothing is added.
     pub fn once(&mut self, name: String, now: Instant) {
-        let Some(known) = self.names.get(&name) else {
+        let Some(known) = self.names.get_mut(&name) else {
             if self.once < MOST_ONCE {
                 self.once += 1;
                 self.insert(name, false, now);
             }
             return;
         };
+        known.is_wanted = true;
         let earliest = known.asked.map_or(now, |asked| now.max(asked + FLOOR));
         if known.due.is_some_and(|due| due > earliest) {
             self.put(name, earliest);
@@ -65,45 +69,51 @@ impl Schedule {
 
     /// Takes one that is due. It comes back by [`Self::answered`] or [`Self::failed`].
     pub fn take(&mut self, now: Instant) -> Option<String> {
-        if self.next_due()? > now {
-            return None;
+        while self.next_due()? <= now {
+            let (_, name) = self.due.pop_first()?;
+            let Some(known) = self.names.get_mut(&name) else { continue };
+            if known.is_wanted {
+                known.is_wanted = known.is_listed;
+                (known.due, known.asked) = (None, Some(now));
+                return Some(name);
+            }
+            self.names.remove(&name);
+            self.once -= 1;
         }
-        let (_, name) = self.due.pop_first()?;
-        if let Some(known) = self.names.get_mut(&name) {
-            known.due = None;
-            known.asked = Some(now);
-        }
-        Some(name)
+        None
     }
 
     /// It is due again when its answer runs out.
     pub fn answered(&mut self, name: String, ttl: Duration, now: Instant) {
-        if let Some(known) = self.listed(&name) {
+        if let Some(known) = self.listed(&name, now) {
             known.failures = 0;
             self.put(name, now + ttl.clamp(FLOOR, CAP));
         }
     }
 
-    /// It is due again after a while. Whether it is listed: one that is asked for once is forgotten.
+    /// It is due again after a while. Whether it is listed: one that is asked for once is not tried again.
     pub fn failed(&mut self, name: String, now: Instant) -> bool {
-        let Some(known) = self.listed(&name) else { return false };
+        let Some(known) = self.listed(&name, now) else { return false };
         let wait = RETRY.saturating_mul(1 << known.failures.min(6)).min(LONGEST_RETRY);
         known.failures += 1;
         self.put(name, now + wait);
         true
     }
 
-    /// The name, where it is asked for again; otherwise that was all, and it goes.
-    fn listed(&mut self, name: &str) -> Option<&mut Name> {
-        if self.names.get(name).is_some_and(|known| !known.is_listed) {
-            self.names.remove(name);
-            self.once -= 1;
+    /// The name, where it is asked for again; otherwise that was all, and it is kept until the floor is over.
+    fn listed(&mut self, name: &str, now: Instant) -> Option<&mut Name> {
+        let known = self.names.get(name)?;
+        if !known.is_listed {
+            let over = known.asked.map_or(now, |asked| asked + FLOOR);
+            self.put(name.to_owned(), over);
+            return None;
         }
         self.names.get_mut(name)
     }
 
     fn insert(&mut self, name: String, is_listed: bool, due: Instant) {
-        self.names.insert(name.clone(), Name { due: None, asked: None, is_listed, failures: 0 });
+        self.names
+            .insert(name.clone(), Name { due: None, asked: None, is_listed, is_wanted: true, failures: 0 });
         self.put(name, due);
     }
 
@@ -182,17 +192,36 @@ mod tests {
             schedule.once("a".into(), now);
             schedule.once("a".into(), now);
             assert_eq!((schedule.take(now), schedule.take(now)), (Some("a".into()), None));
-            schedule.once("a".into(), now);
             assert_eq!(schedule.next_due(), None, "it is being asked for");
             if answer {
                 schedule.answered("a".into(), seconds(9), now);
             } else {
                 assert!(!schedule.failed("a".into(), now), "no failure of a listed name");
             }
-            assert_eq!(schedule.next_due(), None);
-            schedule.once("a".into(), now);
-            assert_eq!(schedule.take(now), Some("a".into()), "another time is another time");
+            assert_eq!(schedule.take(now + seconds(9)), None);
+            assert_eq!((schedule.next_due(), schedule.once), (None, 0), "it is forgotten");
+            schedule.once("a".into(), now + seconds(9));
+            assert_eq!(schedule.take(now + seconds(9)), Some("a".into()), "another time is another time");
         }
+    }
+
+    #[test]
+    fn a_name_that_keeps_coming_back_is_asked_for_once_in_five_seconds() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.once("a".into(), start);
+        let mut asked = Vec::new();
+        for second in 0..20 {
+            let now = start + seconds(second);
+            while let Some(name) = schedule.take(now) {
+                asked.push(second);
+                // As where the question itself is seen, and its answer not read.
+                schedule.once(name.clone(), now);
+                schedule.answered(name.clone(), seconds(600), now);
+                schedule.once(name, now);
+            }
+        }
+        assert_eq!(asked, [0, 5, 10, 15]);
     }
 
     #[test]
@@ -226,7 +255,9 @@ mod tests {
         for name in taken {
             schedule.answered(name, seconds(60), now);
         }
-        schedule.once("room again".into(), now);
-        assert_eq!(schedule.take(now), Some("room again".into()));
+        schedule.once("no room yet".into(), now);
+        assert_eq!(schedule.take(now + seconds(5)), None);
+        schedule.once("room again".into(), now + seconds(5));
+        assert_eq!(schedule.take(now + seconds(5)), Some("room again".into()));
     }
 }
