@@ -9,12 +9,13 @@ use crate::observe::cookie;
 use crate::tables::outbound as tables;
 
 /// How many messages of one segment are read.
-const MESSAGES: u32 = 4;
+const MESSAGES: u32 = 8;
 
 /// Reads the messages in a segment; says whether one of them must not be sent.
 ///
 /// A message whose end is in another segment is read as far as it is here. A segment that begins in the middle of a
-/// message is read from where the next one begins, where that is known, and never from where one only might begin.
+/// message is read from where the next one begins, where that is known. Of what is received, never from where one only might
+/// begin; what is sent, the process has written itself.
 #[inline(always)]
 pub fn read(ctx: &SkBuffContext, segment: &mut Datagram, direction: Direction) -> bool {
     let cookie = cookie(ctx.skb.skb);
@@ -25,15 +26,17 @@ pub fn read(ctx: &SkBuffContext, segment: &mut Datagram, direction: Direction) -
     let mut is_known = false;
     let mut body = 0;
     if let Some(awaited) = tables::awaited(stream) {
-        let Some(before) = awaited.before(segment.sequence) else {
+        is_known = true;
+        if let Some(before) = awaited.before(segment.sequence) {
+            if before > segment.left || (before == segment.left && awaited.length == 0) {
+                return false;
+            }
+            segment.skip(before);
+            body = awaited.length;
+        } else if direction == Direction::Received {
             tables::count_unread(Unread::Split);
             return false;
-        };
-        if before > segment.left || (before == segment.left && awaited.length == 0) {
-            return false;
         }
-        segment.skip(before);
-        (is_known, body) = (true, awaited.length);
     }
     let mut refused = false;
     for _ in 0..MESSAGES {
@@ -63,7 +66,8 @@ pub fn read(ctx: &SkBuffContext, segment: &mut Datagram, direction: Direction) -
         // More messages than are read, or one half of a length: the rest cannot be found again.
         tables::count_unread(Unread::Split);
     }
-    if is_known || body > 0 || segment.left > 0 {
+    // What must not be sent comes again, and is to be judged again.
+    if !refused && (is_known || body > 0 || segment.left > 0) {
         tables::await_message(stream, &Awaited { sequence: segment.sequence, length: body });
     }
     refused

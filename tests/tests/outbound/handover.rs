@@ -148,6 +148,7 @@ fn nothing_is_handed_over_that_nobody_asked_for() {
     // Names come in order: when this one's addresses are known, the daemon has seen what came before.
     look_up_by_tcp(&mut client, "long.test");
     wait_until_named(&scene, "10.1.0.80", "long.test");
+    assert_eq!(scene.names_of("10.1.0.1"), ["long.test"]);
     assert_eq!(scene.outbound("/unread/unsolicited"), 3);
     assert_eq!(scene.outbound("/events/names_handed_over"), 1);
     assert_eq!(scene.zone.asked(NAME, A), 0);
@@ -173,6 +174,7 @@ fn the_rest_of_a_message_is_never_taken_for_a_message() {
     scene.zone.set(NAME, Answer::raw(crafted).in_segments(&[before_records(12) + 12]));
     let _daemon = scene.attach(&["--default-rate", PLENTY]);
     assert_eq!(look_up_by_tcp(&mut scene.client(), NAME), 1);
+    assert_eq!(scene.names_of(VICTIM), [""; 0]);
     assert_eq!(scene.names_of(NEXT), [NAME]);
     wait_until_named(&scene, AFTER, NAME);
     assert_eq!(scene.names_of(VICTIM), [""; 0]);
