@@ -3,9 +3,11 @@
 //! A message lies in a [`Walk`], together with how far it has been read. Each step reads one piece and says whether
 //! there is more, so that the kernel can call it from `bpf_loop` and the host from a plain loop.
 
+mod stream;
 mod walk;
 pub mod whole;
 
+pub use stream::{Awaited, Part};
 pub use walk::{Question, Step, Walk};
 
 use crate::key::Address;
@@ -53,11 +55,11 @@ pub enum Unread {
     BadName = 2,
     /// An owner name with a label of a kind that does not exist.
     BadRecord = 3,
-    /// More records than [`MAX_RECORDS`], or more labels in them than [`MAX_STEPS`] allow; the first were read.
+    /// More records than [`MAX_RECORDS`], or more labels in them than [`MAX_STEPS`] allow; the first were learned from.
     TooManyRecords = 4,
-    /// Longer than [`MAX_MESSAGE`]; the beginning was read.
+    /// Has records behind the first [`MAX_MESSAGE`] bytes; those before were learned from.
     TooLong = 5,
-    /// Over TCP, and not in one segment.
+    /// Over TCP, and not in one segment; the records in the first were learned from.
     Split = 6,
     /// Behind IPv6 extension headers, or in a fragment.
     Headers = 7,

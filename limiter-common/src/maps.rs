@@ -77,6 +77,10 @@ pub const WALKS: &str = "WALKS";
 pub const EVENTS: &str = "EVENTS";
 /// Per-CPU array of [`UnreadCounters`](crate::outbound::tables::UnreadCounters), one element.
 pub const UNREAD: &str = "UNREAD";
+/// Ring buffer of [`UnreadName`](crate::outbound::tables::UnreadName)s, for the daemon.
+pub const UNREAD_NAMES: &str = "UNREAD_NAMES";
+/// LRU hash of [`Awaited`](crate::dns::Awaited), by socket and direction.
+pub const STREAMS: &str = "STREAMS";
 
 /// How many rules for destinations there can be, the two without a list included.
 pub const MAX_HOST_RULES: u32 = 4096;
@@ -98,3 +102,7 @@ pub const MAX_QUERIES: u32 = 1 << 14;
 pub const MAX_FLOWS: u32 = 1 << 16;
 /// How many messages may be read at one time.
 pub const MAX_WALKS: u32 = 64;
+/// How many bytes of names may wait for the daemon: 963 names.
+pub const MAX_UNREAD_NAMES: u32 = 1 << 18;
+/// How many TCP connections with messages in several segments are kept; the ones longest unused go first.
+pub const MAX_STREAMS: u32 = 1 << 12;

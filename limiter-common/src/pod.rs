@@ -5,7 +5,9 @@
 use crate::gate::Total;
 use crate::key::{Address, Secret};
 use crate::mapping::Names;
-use crate::outbound::tables::{EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters};
+use crate::outbound::tables::{
+    EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters, UnreadName,
+};
 use crate::outbound::{HostRule, Settings};
 use crate::rule::{PortSet, Rule};
 use crate::sources::Set;
@@ -48,6 +50,8 @@ unsafe impl aya::Pod for Flow {}
 unsafe impl aya::Pod for EventCounters {}
 // SAFETY: as above.
 unsafe impl aya::Pod for UnreadCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for UnreadName {}
 // SAFETY: as above.
 unsafe impl aya::Pod for open::Key {}
 // SAFETY: as above.

@@ -1,10 +1,9 @@
 //! Packets that sockets send and receive: where their payload is, and who is at the other end.
 
-#![expect(unsafe_code, reason = "reads words one by one, and asks the kernel for a socket's number")]
+#![expect(unsafe_code, reason = "reads words one by one")]
 
-use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::SkBuffContext;
-use limiter_common::dns::Unread;
+use limiter_common::dns::{Part, Unread};
 use limiter_common::key::Address;
 use limiter_common::outbound::tables::Flow;
 use limiter_common::outbound::{Kind, Pass, Settings};
@@ -12,35 +11,34 @@ use limiter_common::packet::extensions::Upper;
 use limiter_common::verdict::Skip;
 
 use crate::boundary::outbound::{self as boundary, Judgement};
-use crate::outbound;
+use crate::observe::cookie;
 use crate::tables::outbound as tables;
+use crate::{outbound, stream};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const UDP_LITE: u8 = 136;
-const DNS: u16 = 53;
-/// How many DNS messages of one TCP segment are read.
-const MESSAGES: u32 = 4;
+const DNS: u32 = 53;
 
 /// The other end, and where the payload lies.
-struct Datagram {
-    remote: Address,
-    /// The other end's; 0 where the protocol has none.
-    port: u16,
-    protocol: u8,
-    offset: u32,
-    length: u32,
+#[repr(C)]
+pub struct Datagram {
+    pub remote: Address,
+    /// 0 where the protocol has none.
+    remote_port: u32,
+    protocol: u32,
+    /// Where the payload is, or what of it has not been read.
+    pub offset: u32,
+    pub left: u32,
+    /// Of TCP: the sequence number of the byte there.
+    pub sequence: u32,
+    /// Of TCP: what the sender had received.
+    pub acknowledged: u32,
 }
 
-impl Datagram {
-    #[inline(always)]
-    const fn may_be_dns(&self) -> bool {
-        self.port == DNS && matches!(self.protocol, TCP | UDP) && self.length > 0
-    }
-}
-
+/// Which way a packet goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub enum Direction {
     Sent,
     Received,
 }
@@ -51,11 +49,12 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
     let Some(settings) = tables::settings() else {
         return true;
     };
-    let Some(datagram) = find(ctx, Direction::Sent) else {
+    let mut datagram = Datagram::NONE;
+    if !boundary::find_datagram(ctx, Direction::Sent, &mut datagram) {
         return true;
-    };
-    let refused = datagram.may_be_dns() && read(ctx, &datagram, Direction::Sent)
-        || datagram.protocol != TCP && is_new_and_refused(ctx, &datagram)
+    }
+    let refused = datagram.is_message() && read(ctx, &mut datagram, Direction::Sent)
+        || !datagram.is(TCP) && is_new_and_refused(ctx, &datagram)
         || settings.has(Settings::TRAFFIC)
             && (is_refused(&datagram.remote, Kind::Packets, 1)
                 || is_refused(&datagram.remote, Kind::Bytes, ctx.skb.len().into()));
@@ -65,10 +64,41 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
 /// Looks at a packet that has come.
 #[inline(always)]
 pub fn received(ctx: &SkBuffContext) {
-    if let Some(datagram) = find(ctx, Direction::Received)
-        && datagram.may_be_dns()
-    {
-        read(ctx, &datagram, Direction::Received);
+    let mut datagram = Datagram::NONE;
+    if boundary::find_datagram(ctx, Direction::Received, &mut datagram) && datagram.is_message() {
+        read(ctx, &mut datagram, Direction::Received);
+    }
+}
+
+impl Datagram {
+    /// Nothing yet.
+    pub const NONE: Self = Self {
+        remote: Address::from_words([0; 4]),
+        remote_port: 0,
+        protocol: 0,
+        offset: 0,
+        left: 0,
+        sequence: 0,
+        acknowledged: 0,
+    };
+
+    #[inline(always)]
+    const fn is(&self, protocol: u8) -> bool {
+        self.protocol == protocol as u32
+    }
+
+    /// Whether it can hold DNS messages.
+    #[inline(always)]
+    const fn is_message(&self) -> bool {
+        self.remote_port == DNS && (self.is(TCP) || self.is(UDP)) && self.left > 0
+    }
+
+    /// Goes on by so many bytes.
+    #[inline(always)]
+    pub const fn skip(&mut self, bytes: u32) {
+        self.offset += bytes;
+        self.left -= bytes;
+        self.sequence = self.sequence.wrapping_add(bytes);
     }
 }
 
@@ -80,98 +110,89 @@ fn is_refused(address: &Address, kind: Kind, amount: u64) -> bool {
 /// What is no TCP segment was not charged when its socket was connected: its first packet is.
 #[inline(always)]
 fn is_new_and_refused(ctx: &SkBuffContext, datagram: &Datagram) -> bool {
-    // SAFETY: a helper for this context.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.skb.skb.cast()) };
-    !outbound::datagram(&Flow { cookie, address: datagram.remote, port: datagram.port.into() })
+    let (address, port) = (datagram.remote, datagram.remote_port.into());
+    !outbound::datagram(&Flow { cookie: cookie(ctx.skb.skb), address, port })
 }
 
 /// Reads the DNS messages in it; says whether one of them must not be sent.
 #[inline(always)]
-fn read(ctx: &SkBuffContext, datagram: &Datagram, direction: Direction) -> bool {
+fn read(ctx: &SkBuffContext, datagram: &mut Datagram, direction: Direction) -> bool {
+    if datagram.is(TCP) {
+        return match direction {
+            // A function of its own only here, because the way to the judgement of a packet needs the stack.
+            Direction::Sent => boundary::read_sent(ctx, datagram),
+            Direction::Received => stream::read(ctx, datagram, direction),
+        };
+    }
     let answer = direction == Direction::Received;
-    if datagram.protocol != TCP {
-        return boundary::read_message(
-            ctx.skb.skb,
-            datagram.offset,
-            datagram.length,
-            &datagram.remote,
-            answer,
-        );
-    }
-    // Over TCP, two bytes before each message say how long it is (RFC 1035, 4.2.2).
-    let (mut offset, mut left) = (datagram.offset, datagram.length);
-    let mut refused = false;
-    for _ in 0..MESSAGES {
-        if left < 2 {
-            break;
-        }
-        let Ok(length) = ctx.load::<u16>(offset as usize) else { break };
-        let length = u32::from(u16::from_be(length));
-        if length + 2 > left {
-            tables::count_unread(Unread::Split);
-            break;
-        }
-        refused |= boundary::read_message(ctx.skb.skb, offset + 2, length, &datagram.remote, answer);
-        offset += length + 2;
-        left -= length + 2;
-    }
-    refused
+    boundary::read_message(ctx.skb.skb, datagram.offset, Part::all(datagram.left), &datagram.remote, answer)
 }
 
-/// `None` where it is not IP, or not the beginning of a packet.
+/// Says no where it is not IP, or not the beginning of a packet. Where it says yes, what it found is written.
 #[inline(always)]
-fn find(ctx: &SkBuffContext, direction: Direction) -> Option<Datagram> {
+pub fn find(ctx: &SkBuffContext, direction: Direction, found: &mut Datagram) -> bool {
+    try_to_find(ctx, direction, found).is_some()
+}
+
+#[inline(always)]
+fn try_to_find(ctx: &SkBuffContext, direction: Direction, found: &mut Datagram) -> Option<()> {
     let [word] = load::<1>(ctx, 0)?;
     let first = (word >> 24) as u8;
-    let (remote, protocol, offset) = match first >> 4 {
+    let (protocol, offset) = match first >> 4 {
         4 => {
             let [fragment, about] = load::<2>(ctx, 4)?;
             if fragment & 0x1fff != 0 {
                 return None; // a later fragment
             }
             let [remote] = load::<1>(ctx, if direction == Direction::Sent { 16 } else { 12 })?;
-            (Address::from_words([0, 0, 0xffff, remote]), (about >> 16) as u8, u32::from(first & 0xf) * 4)
+            found.remote = Address::from_words([0, 0, 0xffff, remote]);
+            ((about >> 16) as u8, u32::from(first & 0xf) * 4)
         }
         6 => {
             let [lengths] = load::<1>(ctx, 4)?;
             let remote = ctx.load(if direction == Direction::Sent { 24 } else { 8 }).ok()?;
+            found.remote = Address::from_halves(remote);
             let next = (lengths >> 8) as u8;
-            let upper = if matches!(next, TCP | UDP) {
-                Upper { protocol: next, offset: 40, fragment: false }
+            if matches!(next, TCP | UDP) {
+                (next, 40)
             } else {
                 match boundary::skip_extensions(ctx.skb.skb, next) {
-                    Ok(upper) => upper,
+                    Ok(Upper { protocol, offset, .. }) => (protocol, offset as u32),
                     Err(Skip::LaterFragment) => return None,
                     Err(_) => {
                         tables::count_unread(Unread::Headers);
-                        Upper { protocol: next, offset: 40, fragment: false }
+                        (next, 40)
                     }
                 }
-            };
-            (Address::from_halves(remote), upper.protocol, upper.offset as u32)
+            }
         }
         _ => return None,
     };
     let length = ctx.skb.len();
-    let (port, payload) = match protocol {
+    (found.protocol, found.remote_port) = (protocol.into(), 0);
+    found.offset = match protocol {
         TCP => {
-            let ([ports], [flags]) = (load::<1>(ctx, offset)?, load::<1>(ctx, offset + 12)?);
-            (remote_port(ports, direction), offset + (flags >> 28) * 4)
+            let [ports, sequence, acknowledged, flags] = load::<4>(ctx, offset)?;
+            found.remote_port = remote_port(ports, direction);
+            (found.sequence, found.acknowledged) = (sequence, acknowledged);
+            offset + (flags >> 28) * 4
         }
         UDP | UDP_LITE => {
             let [ports] = load::<1>(ctx, offset)?;
-            (remote_port(ports, direction), offset + 8)
+            found.remote_port = remote_port(ports, direction);
+            offset + 8
         }
-        _ => (0, length),
+        _ => length,
     };
-    Some(Datagram { remote, port, protocol, offset: payload, length: length.saturating_sub(payload) })
+    found.left = length.saturating_sub(found.offset);
+    Some(())
 }
 
 #[inline(always)]
-const fn remote_port(ports: u32, direction: Direction) -> u16 {
+const fn remote_port(ports: u32, direction: Direction) -> u32 {
     match direction {
-        Direction::Sent => ports as u16,
-        Direction::Received => (ports >> 16) as u16,
+        Direction::Sent => ports & 0xffff,
+        Direction::Received => ports >> 16,
     }
 }
 

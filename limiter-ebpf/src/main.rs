@@ -7,7 +7,7 @@
 //! - `reset` answers a refused SYN
 //! - `outbound` judges connections, datagrams and packets that the limited processes send
 //! - `observe` reads their DNS messages, so that addresses have names
-//! - `datagram` finds the payload of a packet
+//! - `datagram` finds the payload of a packet, `stream` the messages in one of TCP
 //! - `open` counts the connections that a source holds
 //! - `boundary` cuts the program into parts that the verifier checks one by one
 //! - `tables` holds the maps, behind functions
@@ -40,6 +40,8 @@ mod outbound;
 #[cfg(target_arch = "bpf")]
 mod reset;
 #[cfg(target_arch = "bpf")]
+mod stream;
+#[cfg(target_arch = "bpf")]
 mod tables;
 
 #[cfg(target_arch = "bpf")]
@@ -47,6 +49,7 @@ mod program {
     use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
     use aya_ebpf::macros::{cgroup_skb, cgroup_sock_addr, sock_ops, xdp};
     use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockOpsContext, XdpContext};
+    use limiter_common::dns::Part;
     use limiter_common::rule::Action;
 
     use crate::frame::Frame;
@@ -132,7 +135,7 @@ mod program {
     #[cgroup_skb(ingress)]
     #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
     pub fn teach(ctx: SkBuffContext) -> i32 {
-        observe::answer(ctx.skb.skb, 0, ctx.skb.len(), None);
+        observe::answer(ctx.skb.skb, 0, Part::all(ctx.skb.len()), None);
         1
     }
 

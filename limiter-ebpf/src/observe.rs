@@ -6,7 +6,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_skb_load_bytes};
-use limiter_common::dns::{MAX_MESSAGE, Record, Unread, Walk};
+use limiter_common::dns::{Header, MAX_MESSAGE, Part, Record, Unread, Walk};
 use limiter_common::key::Address;
 use limiter_common::mapping::{self, Learned};
 use limiter_common::name::{NameHash, NameId, NameSecret};
@@ -19,29 +19,36 @@ use crate::tables::outbound::{self as tables, Desk};
 
 /// A query is noted; says whether it must not be sent.
 #[inline(always)]
-pub fn query(skb: *mut __sk_buff, offset: u32, length: u32, server: &Address) -> bool {
-    at_a_desk(|desk, settings| note(desk, settings, skb, offset, length, server)).unwrap_or(false)
+pub fn query(skb: *mut __sk_buff, offset: u32, part: Part, server: &Address) -> bool {
+    let Some((desk, settings)) = sit_down() else { return false };
+    let result = note(desk, settings, skb, offset, part, server);
+    desk.leave();
+    result.map_err(|why| tables::count_unread(part.blame(why))).unwrap_or(false)
 }
 
 /// The addresses in an answer get the name that was asked for.
 ///
-/// From a `server`, only where it was asked for that name.
+/// From a `server`, only where it was asked for that name; and where not all of such an answer can be read, the name goes
+/// to the daemon, which asks for it again.
 #[inline(always)]
-pub fn answer(skb: *mut __sk_buff, offset: u32, length: u32, server: Option<&Address>) {
-    at_a_desk(|desk, settings| learn_from(desk, settings, skb, offset, length, server));
+pub fn answer(skb: *mut __sk_buff, offset: u32, part: Part, server: Option<&Address>) {
+    let Some((desk, settings)) = sit_down() else { return };
+    let result = learn_from(desk, settings, skb, offset, part, server);
+    desk.leave();
+    if let Err(why) = result {
+        tables::count_unread(part.blame(why));
+    }
 }
 
+/// Who sits down must leave.
 #[inline(always)]
-fn at_a_desk<T>(work: impl FnOnce(&mut Desk, &'static Settings) -> Result<T, Unread>) -> Option<T> {
+fn sit_down() -> Option<(&'static mut Desk, &'static Settings)> {
     let (Some(settings), Some(desk)) = (tables::settings(), Desk::take()) else {
         tables::count_unread(Unread::Internal);
         return None;
     };
     // SAFETY: an element of a map that nobody else works on until it is left.
-    let desk = unsafe { &mut *desk };
-    let result = work(desk, settings);
-    desk.leave();
-    result.map_err(tables::count_unread).ok()
+    Some((unsafe { &mut *desk }, settings))
 }
 
 #[inline(always)]
@@ -50,10 +57,10 @@ fn note(
     settings: &'static Settings,
     skb: *mut __sk_buff,
     offset: u32,
-    length: u32,
+    part: Part,
     server: &Address,
 ) -> Result<bool, Unread> {
-    let header = load(desk, skb, offset, length)?;
+    let header = load(desk, skb, offset, part)?;
     if header.is_answer {
         return Ok(false);
     }
@@ -61,13 +68,16 @@ fn note(
     let (hash, rule) = naming.run()?;
     let id = NameId::new(rule, hash);
     let now = now();
-    let key = QueryKey { cookie: cookie(skb), name: hash.number(), id: header.id.into() };
-    tables::note(&key, &Query { server: *server, until: now + QUERY_PATIENCE, id: id.bits() })?;
+    desk.noted = (
+        QueryKey { cookie: cookie(skb), name: hash.number(), id: header.id.into() },
+        Query { server: *server, until: now + QUERY_PATIENCE, id: id.bits() },
+    );
+    tables::note(&desk.noted.0, &desk.noted.1)?;
     tables::count_event(Event::Query);
     if !settings.has(Settings::LOOKUPS) {
         return Ok(false);
     }
-    let refusal = boundary::weigh(Subject::name(id), Kind::Lookups, 1, Pass::Charge, now);
+    let refusal = boundary::weigh(Subject::name(id), Kind::Lookups, 1, Pass::Charge, now).refusal();
     if let Some(refusal) = refusal {
         crate::outbound::count_refused(id);
         crate::outbound::count_refusal(refusal);
@@ -81,10 +91,10 @@ fn learn_from(
     settings: &'static Settings,
     skb: *mut __sk_buff,
     offset: u32,
-    length: u32,
+    part: Part,
     server: Option<&Address>,
 ) -> Result<(), Unread> {
-    let header = load(desk, skb, offset, length)?;
+    let header = load(desk, skb, offset, part)?;
     if !header.is_answer {
         return Err(Unread::Unsolicited);
     }
@@ -94,15 +104,28 @@ fn learn_from(
     let id = match server {
         None => NameId::new(rule, hash),
         Some(server) => {
-            let key = QueryKey { cookie: cookie(skb), name: hash.number(), id: header.id.into() };
-            let query = tables::query(&key).ok_or(Unread::Unsolicited)?;
-            if query.server.halves() != server.halves() || query.until < now {
-                return Err(Unread::Unsolicited);
-            }
-            NameId::from_bits(query.id).ok_or(Unread::Internal)?
+            let query = boundary::find_query(cookie(skb), hash.number(), header.id.into(), server);
+            query.ok_or(Unread::Unsolicited)?
         }
     };
     tables::count_event(Event::Answer);
+    let read = learn_records(desk, &header, id, now);
+    if let (Err(why), Some(_)) = (read, server) {
+        desk.hand_over(part.blame(why));
+    }
+    read
+}
+
+/// The name, with its rule, that a socket asked this server for, within the time in which an answer teaches.
+#[inline(always)]
+pub fn find_query(key: &QueryKey, server: &Address) -> Option<NameId> {
+    let query = tables::query(key)?;
+    let is_answered = query.server.halves() == server.halves() && query.until >= now();
+    NameId::from_bits(query.id).filter(|_| is_answered)
+}
+
+#[inline(always)]
+fn learn_records(desk: &mut Desk, header: &Header, id: NameId, now: u64) -> Result<(), Unread> {
     if header.answers == 0 {
         return Ok(());
     }
@@ -113,23 +136,20 @@ fn learn_from(
         desk.keep_name(id, now);
     }
     desk.walk.failure()?;
-    all?;
-    if length > MAX_MESSAGE as u32 { Err(Unread::TooLong) } else { Ok(()) }
+    all
 }
 
 #[inline(always)]
-fn load(
-    desk: &mut Desk,
-    skb: *mut __sk_buff,
-    offset: u32,
-    length: u32,
-) -> Result<limiter_common::dns::Header, Unread> {
-    let most = MAX_MESSAGE as u32;
-    // The compiler must not remember where this comes from: the verifier looks at the number alone.
-    let read = core::hint::black_box(if length > most { most } else { length });
-    if read == 0 || read > most {
+fn load(desk: &mut Desk, skb: *mut __sk_buff, offset: u32, part: Part) -> Result<Header, Unread> {
+    const MOST: u32 = MAX_MESSAGE as u32;
+    const _: () = assert!(MOST.is_power_of_two());
+
+    if part.read() == 0 {
         return Err(Unread::Truncated);
     }
+    // The compiler must not remember where this comes from: the verifier looks at the number alone, and that of kernel
+    // 6.1 learns from a comparison with 0 that it is not 0, but not that it is 1 at least.
+    let read = (core::hint::black_box(part.read()).wrapping_sub(1) & (MOST - 1)) + 1;
     let buffer: *mut c_void = (&raw mut *desk.walk.buffer()).cast();
     // SAFETY: the buffer has room for that many bytes.
     if unsafe { bpf_skb_load_bytes(skb.cast(), offset, buffer, read) } != 0 {
@@ -139,7 +159,7 @@ fn load(
 }
 
 #[inline(always)]
-fn cookie(skb: *mut __sk_buff) -> u64 {
+pub fn cookie(skb: *mut __sk_buff) -> u64 {
     // SAFETY: a helper for this context.
     unsafe { bpf_get_socket_cookie(skb.cast()) }
 }

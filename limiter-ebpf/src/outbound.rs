@@ -15,7 +15,7 @@ use limiter_common::verdict::Reason;
 
 use crate::atomics::Word;
 use crate::boundary::Set;
-use crate::boundary::outbound::{self as boundary, Judgement, Refusal};
+use crate::boundary::outbound::{self as boundary, Answer, Judgement, Refusal};
 use crate::tables::outbound as tables;
 
 /// `SOCK_STREAM`: TCP and Multipath TCP.
@@ -125,19 +125,20 @@ impl<'a> Destination<'a> {
         Some(Self { settings, address, held })
     }
 
-    /// Why it is refused, if it is.
+    /// What its subjects say, which are charged unless they are only asked.
     #[inline(always)]
-    pub fn judge(&self, kind: Kind, amount: u64, pass: Pass) -> Option<Refusal> {
+    pub fn judge(&self, kind: Kind, amount: u64, pass: Pass) -> Answer {
         let now = now();
         let is_only_asked = matches!(pass, Pass::Ask);
-        let mut refusal = None;
-        if is_only_asked || !self.is_alone(kind) {
-            refusal = self.pass(kind, amount, Pass::Ask, now);
+        let is_asked = is_only_asked || !self.is_alone(kind);
+        let mut answer = Answer::ADMIT;
+        // One loop, not two calls: so this is compiled once, and needs less of the stack.
+        for (pass, wanted) in [(Pass::Ask, is_asked), (Pass::Charge, !is_only_asked)] {
+            if wanted && answer.admits() {
+                answer = self.pass(kind, amount, pass, now);
+            }
         }
-        if refusal.is_none() && !is_only_asked {
-            refusal = self.pass(kind, amount, Pass::Charge, now);
-        }
-        match refusal {
+        match answer.refusal() {
             Some(refusal) => count_refusal(refusal),
             None if kind as u32 == Kind::Rate as u32 && !is_only_asked => {
                 if let Some(rule) = self.held.rule {
@@ -149,7 +150,7 @@ impl<'a> Destination<'a> {
             }
             None => {}
         }
-        refusal
+        answer
     }
 
     /// Whether there is only one to be charged, so that nobody needs to be asked before.
@@ -165,21 +166,20 @@ impl<'a> Destination<'a> {
 
     /// The address first, and its names last, because these count what they admit.
     #[inline(always)]
-    fn pass(&self, kind: Kind, amount: u64, pass: Pass, now: u64) -> Option<Refusal> {
-        let mut refusal = None;
+    fn pass(&self, kind: Kind, amount: u64, pass: Pass, now: u64) -> Answer {
+        let mut answer = Answer::ADMIT;
         if let Some(rule) = self.held.rule {
-            refusal = boundary::weigh(Subject::address(rule, self.address), kind, amount, pass, now);
+            answer = boundary::weigh(Subject::address(rule, self.address), kind, amount, pass, now);
         }
         if matches!(kind, Kind::Rate) && self.settings.has(Settings::PER_IP) {
-            let per_ip =
-                boundary::weigh(Subject::address(PER_IP_RULE, self.address), kind, amount, pass, now);
-            refusal = refusal.or(per_ip);
+            let per_ip = Subject::address(PER_IP_RULE, self.address);
+            answer = answer.or(boundary::weigh(per_ip, kind, amount, pass, now));
         }
         match self.held.names {
-            Some(names) if refusal.is_none() || matches!(pass, Pass::Ask) => {
-                refusal.or(boundary::weigh_all(names, kind, amount, pass, now))
+            Some(names) if answer.admits() || matches!(pass, Pass::Ask) => {
+                answer.or(boundary::weigh_all(names, kind, amount, pass, now))
             }
-            _ => refusal,
+            _ => answer,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What `limiterctl attach` runs: load, attach, pin, show, and take it all off again.
 
+mod handover;
 mod live;
 mod reconcile;
 mod trial;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aya::maps::MapData;
+use handover::Handover;
 use limiter_common::lists::{EVERY_RULE, FOREVER};
 use limiter_common::maps;
 use limiter_common::rule::Action;
@@ -22,7 +24,7 @@ use crate::cgroup::Cgroup;
 use crate::clock;
 use crate::config::hostname::HostPattern;
 use crate::config::network::Network;
-use crate::dns::{self, Watch};
+use crate::dns::{self, News, Watch};
 use crate::failure::Failure;
 use crate::host;
 use crate::interface::{self, Interface};
@@ -225,6 +227,7 @@ async fn keep(
     let inbound = Tables::<MapData>::pinned(pins)?;
     let mut outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
     let mut collect = interval(COLLECT_EVERY);
+    let mut handover = order.policy.outbound.is_some().then(|| Handover::open(pins)).transpose()?;
     let live = io::stdout().is_terminal();
     let mut before = None;
     loop {
@@ -240,8 +243,12 @@ async fn keep(
                 reconciler.keep(programs).await;
             },
             _ = collect.tick() => if let Some(outbound) = &mut outbound { outbound.sweep(clock::now())?; },
-            answer = watch.next() => for message in dns::message::answers(&answer.name, &answer.addresses)? {
-                programs.teach_answer(&message)?;
+            name = handover::next(handover.as_mut()) => watch.add(name?),
+            news = watch.next() => match news {
+                News::Answer(answer) => for message in dns::message::answers(&answer.name, &answer.addresses)? {
+                    programs.teach_answer(&message)?;
+                },
+                News::Failing { name, why } => words::warn_unresolved(&name, &why),
             },
             _ = show.tick(), if live => {
                 let now = live::sum(&inbound, outbound.as_ref(), &order.policy)?;

@@ -20,6 +20,14 @@ const CHAIN: usize = 16;
 const SERVER_FAILURE: u8 = 2;
 const NO_SUCH_NAME: u8 = 3;
 
+/// What is sent to who asks.
+#[derive(Debug, Default)]
+struct Response {
+    messages: Vec<Vec<u8>>,
+    /// Of the segments by TCP; see [`Answer::in_segments`].
+    sizes: Vec<usize>,
+}
+
 type Datagrams = dyn Fn(&Query) -> Vec<Vec<u8>> + Send + Sync;
 type Otherwise = dyn Fn(&str) -> Answer + Send + Sync;
 
@@ -42,6 +50,13 @@ pub enum Answer {
     },
     /// By UDP only that the answer is too long, by TCP this answer.
     OverTcp(Box<Answer>),
+    /// By UDP only that the answer is too long, by TCP this answer in several segments.
+    InSegments {
+        /// How many bytes each segment has, the length before the message included; the rest goes in the last one.
+        sizes: Vec<usize>,
+        /// What is sent.
+        then: Box<Answer>,
+    },
     /// NXDOMAIN.
     NoSuchName,
     /// SERVFAIL.
@@ -73,6 +88,12 @@ impl Answer {
         Self::OverTcp(Box::new(self))
     }
 
+    /// The same, but by TCP only, in segments of these sizes and a last one with the rest. The length before a message counts.
+    #[must_use]
+    pub fn in_segments(self, sizes: &[usize]) -> Self {
+        Self::InSegments { sizes: sizes.into(), then: Box::new(self) }
+    }
+
     /// Bytes of the test's own making; [`Query::reply`] helps with it.
     pub fn raw(closure: impl Fn(&Query) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
         Self::Raw(Arc::new(closure))
@@ -97,6 +118,7 @@ impl fmt::Debug for Answer {
             Self::Addresses { ttl, list } => write!(f, "{list:?} for {ttl} s"),
             Self::Alias { ttl, to } => write!(f, "CNAME {to} for {ttl} s"),
             Self::OverTcp(answer) => write!(f, "by TCP {answer:?}"),
+            Self::InSegments { sizes, then } => write!(f, "by TCP in segments of {sizes:?} {then:?}"),
             Self::NoSuchName => f.write_str("NXDOMAIN"),
             Self::Failure => f.write_str("SERVFAIL"),
             Self::Silence => f.write_str("silence"),
@@ -161,12 +183,13 @@ impl Zone {
     }
 
     /// What is to be sent to who sent this query.
-    fn respond(&self, query: &Query) -> Vec<Vec<u8>> {
+    fn respond(&self, query: &Query) -> Response {
         let mut name = query.name.to_ascii_lowercase();
         let key = (name.clone(), query.kind, query.over_tcp);
         *self.0.asked.lock().expect(SOUND).entry(key).or_default() += 1;
 
         let mut reply = query.reply();
+        let mut sizes = Vec::new();
         let mut answer = self.lookup(&name);
         for _ in 0..CHAIN {
             match answer {
@@ -178,11 +201,12 @@ impl Zone {
                     name = to.to_ascii_lowercase();
                     answer = self.lookup(&name);
                 }
-                Answer::OverTcp(_) if !query.over_tcp => {
+                Answer::OverTcp(_) | Answer::InSegments { .. } if !query.over_tcp => {
                     reply = Reply { truncated: true, ..query.reply() };
                     break;
                 }
                 Answer::OverTcp(then) => answer = *then,
+                Answer::InSegments { sizes: these, then } => (sizes, answer) = (these, *then),
                 Answer::Addresses { ttl, list } => {
                     let suits = |address: &IpAddr| if address.is_ipv4() { A } else { AAAA } == query.kind;
                     for address in list.into_iter().filter(suits) {
@@ -198,16 +222,17 @@ impl Zone {
                     reply.code = SERVER_FAILURE;
                     break;
                 }
-                Answer::Silence => return Vec::new(),
-                Answer::Raw(closure) => return closure(query),
+                Answer::Silence => return Response::default(),
+                Answer::Raw(closure) => return Response { messages: closure(query), sizes },
             }
         }
         let bytes = reply.build();
         let room = if query.over_tcp { usize::from(u16::MAX) } else { query.room() };
         if bytes.len() <= room {
-            return vec![bytes];
+            return Response { messages: vec![bytes], sizes };
         }
-        vec![Reply { truncated: true, records: Vec::new(), ..reply }.build()]
+        let cut_off = Reply { truncated: true, records: Vec::new(), ..reply };
+        Response { messages: vec![cut_off.build()], sizes }
     }
 
     fn lookup(&self, name: &str) -> Answer {

@@ -31,6 +31,20 @@ pub struct HostName {
     pub text: [u8; 256],
 }
 
+/// A name whose answer was not wholly read, on its way to the daemon.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadName {
+    /// An [`Unread`](crate::dns::Unread).
+    pub reason: u32,
+    /// How long `text` is.
+    pub length: u32,
+    /// The name in its wire form, in lower case.
+    pub text: [u8; 256],
+}
+
+const _: () = assert!(size_of::<UnreadName>() == 264);
+
 /// A query that waits for its answer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +105,24 @@ pub enum Event {
     AddressLearned = 4,
     /// An address got one more name.
     Mapped = 5,
+    /// A name went to the daemon, because its answer was not wholly read.
+    HandedOver = 6,
+    /// The daemon was too slow for a name that should have gone to it.
+    HandoverLost = 7,
 }
 
 impl Event {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::Exempt, Self::Query, Self::Answer, Self::NameLearned, Self::AddressLearned, Self::Mapped];
+    pub const ALL: [Self; 8] = [
+        Self::Exempt,
+        Self::Query,
+        Self::Answer,
+        Self::NameLearned,
+        Self::AddressLearned,
+        Self::Mapped,
+        Self::HandedOver,
+        Self::HandoverLost,
+    ];
 
     /// The word for it in every output.
     pub const fn as_str(self) -> &'static str {
@@ -107,6 +133,8 @@ impl Event {
             Self::NameLearned => "names_learned",
             Self::AddressLearned => "addresses_learned",
             Self::Mapped => "mappings_learned",
+            Self::HandedOver => "names_handed_over",
+            Self::HandoverLost => "names_handover_lost",
         }
     }
 }

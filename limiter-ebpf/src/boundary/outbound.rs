@@ -4,12 +4,14 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_loop;
-use limiter_common::dns::{MAX_STEPS, Step};
+use aya_ebpf::programs::SkBuffContext;
+use limiter_common::dns::{MAX_STEPS, Part, Step};
 use limiter_common::gate::TRIES;
 use limiter_common::gcra::Limit;
 use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, SharedNames};
 use limiter_common::name::{MAX_LABELS, MAX_NAME, NameId};
+use limiter_common::outbound::tables::QueryKey;
 use limiter_common::outbound::{Kind, Opinion, Pass, Subject};
 use limiter_common::packet::extensions::{self, Upper};
 use limiter_common::sources::WAYS;
@@ -17,12 +19,45 @@ use limiter_common::verdict::{Reason, Skip};
 
 use crate::atomics::Word;
 use crate::boundary::{Set, pack_upper, unpack_upper};
+use crate::datagram::{self, Datagram, Direction};
 use crate::frame::SocketPacket;
 use crate::observe::{self, Lesson, Naming};
 use crate::outbound::{self, Destination};
+use crate::stream;
 
-/// A refusal as a number: the reason and 1, and above it the rule. 0 is none.
-const RULE: u32 = 8;
+/// What subjects said: 0 where all admit, or else a reason and 1, and above it the rule that has it.
+///
+/// A number also where it is passed on: of an `Option` the compiler leaves half undefined, which the verifier refuses.
+#[derive(Clone, Copy)]
+pub struct Answer(u64);
+
+impl Answer {
+    pub const ADMIT: Self = Self(0);
+    const RULE: u32 = 8;
+
+    #[inline(always)]
+    const fn refuse(rule: u32, reason: Reason) -> Self {
+        Self((rule as u64) << Self::RULE | (reason as u64 + 1))
+    }
+
+    #[inline(always)]
+    pub const fn admits(self) -> bool {
+        self.0 == 0
+    }
+
+    /// This one, or the other where this one admits.
+    #[inline(always)]
+    pub const fn or(self, other: Self) -> Self {
+        if self.admits() { other } else { self }
+    }
+
+    #[inline(always)]
+    pub fn refusal(self) -> Option<Refusal> {
+        let reason = (self.0 as u32 & 0xff).checked_sub(1)?;
+        Some(Refusal { reason: Reason::from_number(reason)?, rule: (self.0 >> Self::RULE) as u32 })
+    }
+}
+
 /// Beside a rule or a tag: to be charged, and not only asked.
 const CHARGE: u64 = 1 << 40;
 /// In a judgement: nothing is held there.
@@ -45,8 +80,8 @@ pub enum Judgement {
 
 /// Asks or charges a subject.
 #[inline(always)]
-pub fn weigh(subject: Subject, kind: Kind, amount: u64, pass: Pass, now: u64) -> Option<Refusal> {
-    decode(weigh_subject(pack(subject.rule, kind, pass), subject.key[0], subject.key[1], now, amount))
+pub fn weigh(subject: Subject, kind: Kind, amount: u64, pass: Pass, now: u64) -> Answer {
+    Answer(weigh_subject(pack(subject.rule, kind, pass), subject.key[0], subject.key[1], now, amount))
 }
 
 #[unsafe(no_mangle)]
@@ -55,7 +90,7 @@ extern "C" fn weigh_subject(what: u64, key0: u64, key1: u64, now: u64, amount: u
     let (rule, kind, pass) = unpack(what);
     match outbound::weigh(Subject { rule, key: [key0, key1] }, kind, amount, pass, now) {
         None => 0,
-        Some(reason) => encode(Refusal { reason, rule }),
+        Some(reason) => Answer::refuse(rule, reason).0,
     }
 }
 
@@ -105,15 +140,9 @@ extern "C" fn try_to_weigh(
 
 /// Asks or charges each name of an address.
 #[inline(always)]
-pub fn weigh_all(
-    names: &SharedNames<Word>,
-    kind: Kind,
-    amount: u64,
-    pass: Pass,
-    now: u64,
-) -> Option<Refusal> {
+pub fn weigh_all(names: &SharedNames<Word>, kind: Kind, amount: u64, pass: Pass, now: u64) -> Answer {
     let words: *const SharedNames<Word> = names;
-    decode(weigh_names(words.cast(), pack(0, kind, pass), now, amount))
+    Answer(weigh_names(words.cast(), pack(0, kind, pass), now, amount))
 }
 
 #[unsafe(no_mangle)]
@@ -128,22 +157,33 @@ extern "C" fn weigh_names(names: *const [Word; 2 * NAMES], what: u64, now: u64, 
     for place in 0..NAMES {
         let Some(id) = names.get(place) else { continue };
         let refusal = weigh_subject(pack(id.rule(), kind, pass), id.bits(), u64::MAX, now, amount);
-        if refusal != 0 {
-            outbound::count_refused(id);
-            if first == 0 {
-                first = refusal;
-            }
-        } else if matches!((kind, pass), (Kind::Rate, Pass::Charge)) {
-            outbound::count_allowed(id);
+        count_name(id.bits(), refusal, matches!((kind, pass), (Kind::Rate, Pass::Charge)).into());
+        if first == 0 {
+            first = refusal;
         }
     }
     first
 }
 
+/// In the loop of `weigh_names` itself, LLVM would make of it a loop that the verifier of kernel 6.1 does not know as one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn count_name(id: u64, refusal: u64, charged: u64) -> u64 {
+    if let Some(id) = NameId::from_bits(id) {
+        if refusal != 0 {
+            outbound::count_refused(id);
+        } else if charged != 0 {
+            outbound::count_allowed(id);
+        }
+    }
+    0
+}
+
 /// Judges something that goes to an address: asks only, or asks and charges.
 #[inline(always)]
 pub fn judge(address: &Address, kind: Kind, amount: u64, pass: Pass) -> Judgement {
-    match judge_destination(&raw const *address, pack(0, kind, pass), amount) {
+    let [upper, lower] = address.halves();
+    match judge_destination(upper, lower, pack(0, kind, pass), amount) {
         0 => Judgement::Admit,
         EXEMPT => Judgement::Exempt,
         _ => Judgement::Refuse,
@@ -152,15 +192,12 @@ pub fn judge(address: &Address, kind: Kind, amount: u64, pass: Pass) -> Judgemen
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judge_destination(address: *const Address, what: u64, amount: u64) -> u64 {
-    // SAFETY: as in `weigh_names`.
-    let Some(address) = (unsafe { address.as_ref() }) else {
-        return 0;
-    };
+extern "C" fn judge_destination(upper: u64, lower: u64, what: u64, amount: u64) -> u64 {
     let (_, kind, pass) = unpack(what);
+    let address = &Address::from_halves([upper, lower]);
     match Destination::find(address) {
         None => EXEMPT,
-        Some(destination) => destination.judge(kind, amount, pass).map_or(0, encode),
+        Some(destination) => destination.judge(kind, amount, pass).0,
     }
 }
 
@@ -175,48 +212,91 @@ const fn unpack(what: u64) -> (u32, Kind, Pass) {
     (what as u32, Kind::from_number((what >> 32) as u32 & 0xff), pass)
 }
 
+/// Finds the payload of a packet; says no where there is none.
 #[inline(always)]
-const fn encode(refusal: Refusal) -> u64 {
-    (refusal.rule as u64) << RULE | (refusal.reason as u64 + 1)
+pub fn find_datagram(ctx: &SkBuffContext, direction: Direction, found: &mut Datagram) -> bool {
+    find_payload(ctx.skb.skb, u64::from(direction == Direction::Sent), &raw mut *found) != 0
 }
 
-#[inline(always)]
-fn decode(number: u64) -> Option<Refusal> {
-    let reason = (number as u32 & 0xff).checked_sub(1)?;
-    Some(Refusal { reason: Reason::from_number(reason)?, rule: (number >> RULE) as u32 })
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_payload(skb: *mut __sk_buff, is_sent: u64, found: *mut Datagram) -> u64 {
+    let direction = if is_sent == 1 { Direction::Sent } else { Direction::Received };
+    // SAFETY: as in `weigh_names`.
+    let Some(found) = (unsafe { found.as_mut() }) else {
+        return 0;
+    };
+    datagram::find(&SkBuffContext::new(skb), direction, found).into()
 }
 
-/// Reads the DNS message that lies `offset` bytes into a packet: what it asks, or what it answers.
+/// Reads the messages in a segment that is sent, as [`stream::read`].
+#[inline(always)]
+pub fn read_sent(ctx: &SkBuffContext, segment: &mut Datagram) -> bool {
+    read_sent_segment(ctx.skb.skb, &raw mut *segment) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_sent_segment(skb: *mut __sk_buff, segment: *mut Datagram) -> u64 {
+    // SAFETY: as in `weigh_names`.
+    let Some(segment) = (unsafe { segment.as_mut() }) else {
+        return 0;
+    };
+    stream::read(&SkBuffContext::new(skb), segment, Direction::Sent).into()
+}
+
+/// Reads the DNS message that lies, or begins, `offset` bytes into a packet: what it asks, or what it answers.
 ///
 /// The result is not 0 where the packet must not go on.
 #[inline(always)]
-pub fn read_message(skb: *mut __sk_buff, offset: u32, length: u32, server: &Address, answer: bool) -> bool {
-    let lengths = u64::from(offset) << 32 | u64::from(length);
+pub fn read_message(skb: *mut __sk_buff, offset: u32, part: Part, server: &Address, answer: bool) -> bool {
+    let lengths = u64::from(part.whole) << 32 | u64::from(part.here);
     if answer {
-        read_answer(skb, lengths, &raw const *server) != 0
+        read_answer(skb, offset.into(), lengths, &raw const *server) != 0
     } else {
-        read_query(skb, lengths, &raw const *server) != 0
+        read_query(skb, offset.into(), lengths, &raw const *server) != 0
     }
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read_answer(skb: *mut __sk_buff, lengths: u64, server: *const Address) -> u64 {
+extern "C" fn read_answer(skb: *mut __sk_buff, offset: u64, lengths: u64, server: *const Address) -> u64 {
     // SAFETY: as in `weigh_names`.
     if let Some(server) = unsafe { server.as_ref() } {
-        observe::answer(skb, (lengths >> 32) as u32, lengths as u32, Some(server));
+        observe::answer(skb, offset as u32, part(lengths), Some(server));
     }
     0
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read_query(skb: *mut __sk_buff, lengths: u64, server: *const Address) -> u64 {
+extern "C" fn read_query(skb: *mut __sk_buff, offset: u64, lengths: u64, server: *const Address) -> u64 {
     // SAFETY: as in `weigh_names`.
     let Some(server) = (unsafe { server.as_ref() }) else {
         return 0;
     };
-    observe::query(skb, (lengths >> 32) as u32, lengths as u32, server).into()
+    observe::query(skb, offset as u32, part(lengths), server).into()
+}
+
+#[inline(always)]
+const fn part(lengths: u64) -> Part {
+    Part { whole: (lengths >> 32) as u32, here: lengths as u32 }
+}
+
+/// The name that was asked for by a query, by its socket, hash and id.
+#[inline(always)]
+pub fn find_query(cookie: u64, name: u64, id: u64, server: &Address) -> Option<NameId> {
+    NameId::from_bits(find_noted_query(cookie, name, id, &raw const *server))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_noted_query(cookie: u64, name: u64, id: u64, server: *const Address) -> u64 {
+    // SAFETY: as in `weigh_names`.
+    let Some(server) = (unsafe { server.as_ref() }) else {
+        return 0;
+    };
+    observe::find_query(&QueryKey { cookie, name, id }, server).map_or(0, NameId::bits)
 }
 
 /// Finds what is behind the extension headers of a packet that a socket sends or receives.
@@ -236,15 +316,15 @@ extern "C" fn skip_socket_extensions(skb: *mut __sk_buff, first: u64) -> u64 {
 /// Gives an address one more name; says whether that could be done.
 #[inline(always)]
 pub fn learn(address: &Address, id: NameId, now: u64, until: u64) {
-    learn_address(&raw const *address, id.bits(), now, until);
+    let [upper, lower] = address.halves();
+    learn_address(upper, lower, id.bits(), now, until);
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn learn_address(address: *const Address, id: u64, now: u64, until: u64) -> u64 {
-    // SAFETY: as in `weigh_names`.
-    if let (Some(address), Some(id)) = (unsafe { address.as_ref() }, NameId::from_bits(id)) {
-        observe::learn(address, id, now, until);
+extern "C" fn learn_address(upper: u64, lower: u64, id: u64, now: u64, until: u64) -> u64 {
+    if let Some(id) = NameId::from_bits(id) {
+        observe::learn(&Address::from_halves([upper, lower]), id, now, until);
     }
     0
 }

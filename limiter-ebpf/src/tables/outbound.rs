@@ -4,17 +4,17 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
-use limiter_common::dns::{Unread, Walk};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use limiter_common::dns::{Awaited, Unread, Walk};
 use limiter_common::key::Address;
 use limiter_common::mapping::{Learned, Names, SharedNames};
 use limiter_common::maps::{
     MAX_FLOWS, MAX_HOST_RULES, MAX_HOSTS, MAX_LISTED, MAX_NETWORKS, MAX_PATTERNS, MAX_QUERIES, MAX_STATES,
-    MAX_UNLISTED, MAX_WALKS,
+    MAX_STREAMS, MAX_UNLISTED, MAX_UNREAD_NAMES, MAX_WALKS,
 };
 use limiter_common::name::NameId;
 use limiter_common::outbound::tables::{
-    Event, EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters,
+    Event, EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters, UnreadName,
 };
 use limiter_common::outbound::{FIRST_RULE, HostRule, Settings};
 use limiter_common::sources::{Cell as _, WAYS};
@@ -52,6 +52,10 @@ static WALKS: Array<Desk> = Array::with_max_entries(MAX_WALKS, 0);
 static EVENTS: PerCpuArray<EventCounters> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static UNREAD: PerCpuArray<UnreadCounters> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static UNREAD_NAMES: RingBuf = RingBuf::with_byte_size(MAX_UNREAD_NAMES, 0);
+#[map]
+static STREAMS: LruHashMap<u64, Awaited> = LruHashMap::with_max_entries(MAX_STREAMS, 0);
 
 /// A [`HostName`] while other CPUs count in it.
 #[repr(C)]
@@ -75,8 +79,12 @@ pub struct Desk {
     /// 1 while somebody is at it.
     taken: Word,
     pub walk: Walk,
+    /// What goes into the table of queries; here, because the stack is short.
+    pub noted: (QueryKey, Query),
     /// What goes into the table of names.
     host: HostName,
+    /// What goes to the daemon.
+    unread: UnreadName,
 }
 
 /// How many desks are tried.
@@ -186,6 +194,19 @@ pub fn remember(flow: &Flow, now: u64) {
     let _ = FLOWS.insert(flow, Word::from(now), 0);
 }
 
+/// Where a stream goes on, where one of its messages was cut off.
+#[inline(always)]
+pub fn awaited(stream: u64) -> Option<Awaited> {
+    // SAFETY: copied at once.
+    unsafe { STREAMS.get(stream) }.copied()
+}
+
+/// Notes where a stream goes on. Where that fails, its next segment is taken for the beginning of a message.
+#[inline(always)]
+pub fn await_message(stream: u64, awaited: &Awaited) {
+    let _ = STREAMS.insert(stream, awaited, 0);
+}
+
 /// Changes this CPU's counters of a rule.
 #[inline(always)]
 pub fn count_host(rule: u32, change: impl FnOnce(&mut HostCounters)) {
@@ -207,7 +228,11 @@ pub fn count_event(event: Event) {
 pub fn count_unread(reason: Unread) {
     if let Some(counters) = UNREAD.get_ptr_mut(0) {
         // SAFETY: as in `count_host`.
-        unsafe { (*counters).0[reason as usize] += 1 };
+        let counters = unsafe { &mut (*counters).0 };
+        // The compiler knows that a reason has its counter, and would not compare; the verifier does not.
+        if let Some(counter) = counters.get_mut(core::hint::black_box(reason as usize)) {
+            *counter += 1;
+        }
     }
 }
 
@@ -251,5 +276,19 @@ impl Desk {
         if HOSTS.insert(id.bits(), unsafe { &*host.cast::<Host>() }, BPF_NOEXIST.into()).is_ok() {
             count_event(Event::NameLearned);
         }
+    }
+
+    /// Hands the name that was read here over to the daemon.
+    #[inline(always)]
+    pub fn hand_over(&mut self, why: Unread) {
+        let (text, length) = self.walk.text();
+        self.unread.text = *text;
+        (self.unread.reason, self.unread.length) = (why as u32, length);
+        let name: &UnreadName = &self.unread;
+        let event = match UNREAD_NAMES.output::<UnreadName>(name, 0) {
+            Ok(()) => Event::HandedOver,
+            Err(_) => Event::HandoverLost,
+        };
+        count_event(event);
     }
 }

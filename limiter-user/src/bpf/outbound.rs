@@ -277,8 +277,12 @@ pub const fn address(ip: IpAddr) -> Address {
 
 /// A name as people write it, from its wire form. What is no plain letter is written as `\DDD`, as in zone files.
 pub fn text(host: &HostName) -> String {
+    name_text(&host.text[..(host.length as usize).min(host.text.len())])
+}
+
+/// The same, from the wire form alone.
+pub fn name_text(mut wire: &[u8]) -> String {
     let mut text = String::new();
-    let mut wire = &host.text[..(host.length as usize).min(host.text.len())];
     while let Some((&length, rest)) = wire.split_first() {
         let length = usize::from(length).min(rest.len());
         if length == 0 {

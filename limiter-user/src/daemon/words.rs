@@ -55,6 +55,13 @@ pub fn warn_of_own_session(state: &State, lists: &[(List, Vec<Network>)]) {
     eprintln!("  keep yourself out of it with: limiterctl allow add {}", peer.address);
 }
 
+/// Says that a listed name has no address, for this process. It is tried again all the while.
+pub fn warn_unresolved(name: &str, why: &str) {
+    eprintln!(
+        "limiterctl: cannot resolve {name}: {why}\n  its limit holds for the addresses that the limited processes resolve; trying again"
+    );
+}
+
 /// A rule for destinations in a sentence.
 fn describe_host_rule(rule: &HostRuleState, outbound: &OutboundState) -> String {
     let limits: Vec<_> = Kind::ALL

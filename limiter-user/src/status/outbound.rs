@@ -115,6 +115,18 @@ impl OutboundStatus {
         for (why, count) in self.unread.iter().filter(|(_, count)| **count > 0) {
             lines.push(format!("DNS messages that taught nothing, {why}: {count}"));
         }
+        if self.events[Event::HandedOver.as_str()] > 0 {
+            lines.push(format!(
+                "names asked for again, because their answers were not wholly read: {}",
+                self.events[Event::HandedOver.as_str()]
+            ));
+        }
+        if self.events[Event::HandoverLost.as_str()] > 0 {
+            lines.push(format!(
+                "names whose answers were not wholly read, and that nobody asked for again: {}",
+                self.events[Event::HandoverLost.as_str()]
+            ));
+        }
         lines
     }
 }

@@ -11,12 +11,14 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Socket, Type};
 
-use super::{Query, Zone};
+use super::{Query, Response, Zone};
 use crate::net::Host;
 use crate::sys;
 
 /// For so long the rest of a message may take by TCP.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two segments of an answer.
+const BETWEEN_SEGMENTS: Duration = Duration::from_millis(20);
 /// Room for the queries of a flood.
 const BUFFER: usize = 4 << 20;
 
@@ -99,7 +101,7 @@ impl Server {
         while self.wait_for(socket) {
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 let Some(query) = Query::parse(&buffer[..length], from, false) else { continue };
-                for answer in self.zone.respond(&query) {
+                for answer in self.zone.respond(&query).messages {
                     // The client may be gone.
                     let _ = socket.send_to(&answer, from);
                 }
@@ -118,7 +120,8 @@ impl Server {
         });
     }
 
-    /// Each message has its length before it, and is sent with it in one segment where it fits.
+    /// Each message has its length before it. All answers to a query are sent in one segment, where they fit and nothing else
+    /// is wanted.
     fn answer_connection(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<()> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -130,10 +133,19 @@ impl Server {
             let mut message = vec![0; u16::from_be_bytes(length).into()];
             stream.read_exact(&mut message)?;
             let Some(query) = Query::parse(&message, from, true) else { continue };
-            for answer in self.zone.respond(&query) {
-                let length = answer.len() as u16;
-                stream.write_all(&[&length.to_be_bytes()[..], &answer].concat())?;
+            let Response { messages, sizes } = self.zone.respond(&query);
+            let with_length =
+                |message: &Vec<u8>| [&(message.len() as u16).to_be_bytes()[..], message].concat();
+            let bytes: Vec<u8> = messages.iter().flat_map(with_length).collect();
+            let mut rest = &bytes[..];
+            for &size in &sizes {
+                let (segment, others) = rest.split_at(size.min(rest.len()));
+                stream.write_all(segment)?;
+                rest = others;
+                // Two segments that meet on the way may become one.
+                thread::sleep(BETWEEN_SEGMENTS);
             }
+            stream.write_all(rest)?;
         }
         Ok(())
     }

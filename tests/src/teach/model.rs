@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use limiter_common::dns::{MAX_MESSAGE, Unread, Walk, whole};
+use limiter_common::dns::{Part, Unread, Walk, whole};
 use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, until};
 use limiter_common::name::{NameId, NameSecret};
@@ -106,8 +106,7 @@ impl Model {
             self.hosts.insert(id.bits(), text[..length as usize].to_vec());
             self.count(Event::NameLearned);
         }
-        end?;
-        if message.len() > MAX_MESSAGE { Err(Unread::TooLong) } else { Ok(()) }
+        end.map_err(|why| Part::all(message.len() as u32).blame(why))
     }
 
     fn map(&mut self, address: &Address, id: NameId, until: [u64; 2]) {

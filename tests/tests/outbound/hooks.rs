@@ -22,7 +22,7 @@ const ALL: [How; 9] = [
 #[test]
 fn every_way_to_connect_is_counted_once_and_refused_alike() {
     let scene = Scene::new();
-    for (i, how) in ALL.into_iter().enumerate() {
+    for i in 0..ALL.len() {
         scene.name(&format!("n{i}.test"), &[&format!("10.1.0.{}", i + 1)]);
     }
     let _daemon = scene.attach(&["--default-rate", "1/hour burst 3"]);

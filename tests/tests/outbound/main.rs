@@ -4,6 +4,7 @@
 
 mod evasion;
 mod exact;
+mod handover;
 mod hooks;
 mod learning;
 mod story;
