@@ -57,11 +57,36 @@ impl Address {
         [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32]
     }
 
-    /// Its upper and lower half, in memory order: only good for hashing.
+    /// Its first `length` bits, 128 at most.
     #[inline(always)]
-    const fn masked(&self, mask: &Self) -> [u64; 2] {
-        [self.0[0] & mask.0[0], self.0[1] & mask.0[1]]
+    pub const fn prefix(&self, length: u32) -> Self {
+        // Without branches, because this stands in a loop that the verifier follows: all ones from 64 on.
+        let whole = 0u32.wrapping_sub((length + 64) >> 7);
+        let high = first_bits(length & !whole | 64 & whole);
+        let low = first_bits(length.wrapping_sub(64) & whole);
+        Self([self.0[0] & high.to_be(), self.0[1] & low.to_be()])
     }
+
+    /// Its prefix: the bits that are in `mask`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn masked(&self, mask: &Self) -> Self {
+        Self([self.0[0] & mask.0[0], self.0[1] & mask.0[1]])
+    }
+
+    /// Whether it is no IPv4 address in its mapped form.
+    #[inline(always)]
+    pub const fn is_v6(&self) -> bool {
+        let [a, b, c, _] = self.words();
+        a != 0 || b != 0 || c != 0xffff
+    }
+}
+
+/// A word that begins with so many ones, 64 at most.
+#[inline(always)]
+const fn first_bits(count: u32) -> u64 {
+    // In two steps, since no shift goes by 64.
+    !(u64::MAX >> (count / 2) >> (count - count / 2))
 }
 
 /// What the hash of sources is keyed with. Random at each load; whoever knows it can choose who shares a set.
@@ -77,7 +102,7 @@ impl Place {
     /// The place of `address`, masked, under rule number `rule`.
     #[inline(always)]
     pub const fn of(secret: &Secret, rule: u32, address: &Address, mask: &Address) -> Self {
-        Self::of_key(secret, rule, address.masked(mask))
+        Self::of_key(secret, rule, address.masked(mask).0)
     }
 
     /// The place of any two words under rule number `rule`.
@@ -138,6 +163,14 @@ mod tests {
         assert_eq!(Address::mask(128).words(), [u32::MAX; 4]);
         assert_eq!(Address::mask(96 + 25).words(), [u32::MAX, u32::MAX, u32::MAX, 0xffff_ff80]);
         assert_eq!(Address::mask(65).words(), [u32::MAX, u32::MAX, 0x8000_0000, 0]);
+    }
+
+    #[test]
+    fn a_prefix_is_what_its_mask_keeps() {
+        let address = Address::from_v6([0xff; 16]);
+        for length in 0..=128u8 {
+            assert_eq!(address.prefix(length.into()), address.masked(&Address::mask(length)), "/{length}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //! - [`key`] turns a source into a place in the table of sources
 //! - [`gcra`] decides whether one more attempt fits a rate
 //! - [`sources`] keeps each source's state in sets of eight cells
+//! - [`lists`] knows which prefixes are allowed or denied whatever the limits say
+//! - [`open`] counts the connections that a source holds; [`pending`] what is about to become one
 //! - [`name`] turns a DNS name into a number; [`dns`] reads names and addresses from messages
 //! - [`mapping`] keeps which names an address has
 //! - [`outbound`] decides for a connection to a name, and is what the outbound maps are made of
@@ -25,11 +27,14 @@ pub mod dns;
 pub mod gate;
 pub mod gcra;
 pub mod key;
+pub mod lists;
 pub mod mapping;
 pub mod maps;
 pub mod name;
+pub mod open;
 pub mod outbound;
 pub mod packet;
+pub mod pending;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reset;

@@ -12,16 +12,39 @@ pub const SKIPPED: &str = "SKIPPED";
 pub const SOURCES: &str = "SOURCES";
 /// Array of [`Total`](crate::gate::Total): the state of each rule's `total_rate`, by rule number.
 pub const TOTALS: &str = "TOTALS";
+/// Hash of [`Count`](crate::open::Count), by [`Key`](crate::open::Key): open connections.
+pub const OPEN: &str = "OPEN";
+/// Array of [`Set`](crate::sources::Set): handshakes, as in [`pending`](crate::pending).
+pub const PENDING: &str = "PENDING";
+/// Per-CPU array of [`EventCounters`](crate::open::EventCounters), one element.
+pub const OPEN_EVENTS: &str = "OPEN_EVENTS";
+
+/// Hash of [`Entry`](crate::lists::Entry), by [`Key`](crate::lists::Key): prefixes that are allowed or denied.
+pub const PREFIXES: &str = "PREFIXES";
+/// Array of the [`LENGTHS`](crate::lists::LENGTHS) words of each scope, the second generation's behind the first's.
+pub const PREFIX_LENGTHS: &str = "PREFIX_LENGTHS";
+/// Array of words: a bit for each [`block`](crate::lists::block), the second generation's behind the first's.
+pub const PREFIX_BLOCKS: &str = "PREFIX_BLOCKS";
+/// Array of words: which generation holds, 0 for none; then for each, whether it has broad IPv6 prefixes.
+pub const PREFIX_STATE: &str = "PREFIX_STATE";
 
 /// Read-only data: the [`Secret`](crate::key::Secret) that sources are hashed with.
 pub const SECRET: &str = "SECRET";
 /// Read-only data: how many sets of sources there are, less one.
 pub const SET_MASK: &str = "SET_MASK";
+/// Read-only data: the cookie of the network namespace whose connections are counted.
+pub const NAMESPACE: &str = "NAMESPACE";
 
 /// Rule numbers run from 1 to 255; 0 says that a port has no rule.
 pub const MAX_RULES: u32 = 256;
 /// How many sources have a cell of their own, unless configured: 8 MiB.
 pub const DEFAULT_SOURCES: u64 = 1 << 20;
+/// How many sources with open connections are counted.
+pub const MAX_OPEN: u32 = 1 << 18;
+/// How many prefixes can be listed.
+pub const MAX_PREFIXES: u32 = 1 << 18;
+/// How many sources with pending handshakes have a cell of their own: 1 MiB.
+pub const MAX_PENDING: u32 = 1 << 17;
 
 /// Array of [`Settings`](crate::outbound::Settings), one element.
 pub const SETTINGS: &str = "SETTINGS";

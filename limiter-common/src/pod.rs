@@ -12,6 +12,7 @@ use crate::outbound::{HostRule, Settings};
 use crate::rule::{PortSet, Rule};
 use crate::sources::Set;
 use crate::verdict::{RuleCounters, SkipCounters};
+use crate::{lists, open};
 
 // SAFETY: repr(C) over integers, without padding; any bytes are a value.
 unsafe impl aya::Pod for Rule {}
@@ -51,3 +52,11 @@ unsafe impl aya::Pod for EventCounters {}
 unsafe impl aya::Pod for UnreadCounters {}
 // SAFETY: as above.
 unsafe impl aya::Pod for UnreadName {}
+// SAFETY: as above.
+unsafe impl aya::Pod for open::Key {}
+// SAFETY: as above.
+unsafe impl aya::Pod for open::EventCounters {}
+// SAFETY: as above.
+unsafe impl aya::Pod for lists::Key {}
+// SAFETY: as above.
+unsafe impl aya::Pod for lists::Entry {}

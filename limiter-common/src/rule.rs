@@ -29,11 +29,21 @@ pub struct Rule {
     pub action: u32,
     /// 1 where refusals are counted and not carried out.
     pub monitor: u32,
+    /// Connections that one source prefix may hold open; 0 where that is not limited.
+    pub max_open: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Rule>() == 88);
+const _: () = assert!(size_of::<Rule>() == 96);
 
 impl Rule {
+    /// Which bits of a source make its prefix.
+    #[inline(always)]
+    pub const fn mask(&self, v6: bool) -> &Address {
+        if v6 { &self.mask_v6 } else { &self.mask_v4 }
+    }
+
     /// What to do to a SYN that is refused, or `None` where it is only counted.
     #[inline(always)]
     pub const fn action(&self) -> Option<Action> {

@@ -12,30 +12,37 @@ pub enum Reason {
     Total = 2,
     /// Other CPUs changed the same state in every try. It is judged to be over the limit.
     Contention = 3,
+    /// Its source holds as many open connections as the rule allows.
+    Open = 4,
+    /// Its source is on a list of what is denied.
+    Denied = 5,
     /// The destination's address is over the rate of each address.
-    PerIp = 4,
+    PerIp = 6,
     /// A DNS query: its name is over the rule's lookups.
-    Lookups = 5,
+    Lookups = 7,
     /// A packet: its destination is over the rule's packets.
-    Packets = 6,
+    Packets = 8,
     /// A packet: its destination is over the rule's bytes.
-    Bytes = 7,
+    Bytes = 9,
 }
 
 impl Reason {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Rate,
         Self::Backoff,
         Self::Total,
         Self::Contention,
+        Self::Open,
+        Self::Denied,
         Self::PerIp,
         Self::Lookups,
         Self::Packets,
         Self::Bytes,
     ];
     /// Those of SYNs, in the order of their counters.
-    pub const INBOUND: [Self; 4] = [Self::Rate, Self::Backoff, Self::Total, Self::Contention];
+    pub const INBOUND: [Self; 6] =
+        [Self::Rate, Self::Backoff, Self::Total, Self::Contention, Self::Open, Self::Denied];
     /// Those of connections, queries and packets to a destination.
     pub const OUTBOUND: [Self; 7] =
         [Self::Rate, Self::Backoff, Self::Contention, Self::PerIp, Self::Lookups, Self::Packets, Self::Bytes];
@@ -47,6 +54,8 @@ impl Reason {
             Self::Backoff => "backoff",
             Self::Total => "total",
             Self::Contention => "contention",
+            Self::Open => "open",
+            Self::Denied => "denied",
             Self::PerIp => "per_ip",
             Self::Lookups => "lookups",
             Self::Packets => "packets",
@@ -62,10 +71,12 @@ impl Reason {
             1 => Self::Backoff,
             2 => Self::Total,
             3 => Self::Contention,
-            4 => Self::PerIp,
-            5 => Self::Lookups,
-            6 => Self::Packets,
-            7 => Self::Bytes,
+            4 => Self::Open,
+            5 => Self::Denied,
+            6 => Self::PerIp,
+            7 => Self::Lookups,
+            8 => Self::Packets,
+            9 => Self::Bytes,
             _ => return None,
         })
     }
@@ -186,6 +197,8 @@ pub enum Verdict {
 pub struct RuleCounters {
     /// SYNs within all limits.
     pub passed: u64,
+    /// SYNs of sources that are allowed whatever the limits say.
+    pub allowed: u64,
     /// SYNs over a limit, by [`Reason`]; in monitor mode they went through all the same.
     pub refused: [u64; Reason::INBOUND.len()],
     /// Refused SYNs that were answered with an RST.
@@ -196,7 +209,7 @@ pub struct RuleCounters {
     pub evictions: u64,
 }
 
-const _: () = assert!(size_of::<RuleCounters>() == 64);
+const _: () = assert!(size_of::<RuleCounters>() == 88);
 
 /// What one CPU let pass without judging it, by [`Skip`].
 #[repr(C)]

@@ -48,6 +48,8 @@ fn rule(rate: Limit, total: Limit) -> Rule {
         mask_v6: Address::mask(64),
         action: Action::Reset as u32,
         monitor: 0,
+        max_open: 0,
+        reserved: 0,
     }
 }
 

@@ -7,6 +7,8 @@
 
 #![expect(unsafe_code, reason = "arguments of global functions are raw, and their names are exported")]
 
+pub mod lists;
+pub mod open;
 pub mod outbound;
 
 use aya_ebpf::bindings::xdp_md;
@@ -20,24 +22,42 @@ use limiter_common::verdict::Skip;
 
 use crate::atomics::Word;
 use crate::frame::Frame;
-use crate::inbound;
+use crate::inbound::{self, Outcome};
 
 const PASS: u64 = 0;
 const DROP: u64 = 1;
 const RESET: u64 = 2;
 const MISSING: u64 = 3;
+const PASS_REFUSED: u64 = 4;
 
-/// Judges a SYN under a rule: what to do with it, or `None` where it passes.
+/// Judges a SYN by the rates of a rule.
 ///
 /// # Errors
 ///
 /// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge(syn: &Syn, rule: u32) -> Result<Option<Action>, Skip> {
-    match judge_syn(&raw const syn.source, rule, syn.v6.into()) {
-        PASS => Ok(None),
-        DROP => Ok(Some(Action::Drop)),
-        RESET => Ok(Some(Action::Reset)),
+pub fn judge(syn: &Syn, rule: u32) -> Result<Outcome, Skip> {
+    decode(judge_syn(&raw const syn.source, rule, syn.v6.into()))
+}
+
+#[inline(always)]
+const fn encode(outcome: Result<Outcome, Skip>) -> u64 {
+    match outcome {
+        Ok(Outcome::Admit) => PASS,
+        Ok(Outcome::Refuse(None)) => PASS_REFUSED,
+        Ok(Outcome::Refuse(Some(Action::Drop))) => DROP,
+        Ok(Outcome::Refuse(Some(Action::Reset))) => RESET,
+        Err(_) => MISSING,
+    }
+}
+
+#[inline(always)]
+const fn decode(number: u64) -> Result<Outcome, Skip> {
+    match number {
+        PASS => Ok(Outcome::Admit),
+        PASS_REFUSED => Ok(Outcome::Refuse(None)),
+        DROP => Ok(Outcome::Refuse(Some(Action::Drop))),
+        RESET => Ok(Outcome::Refuse(Some(Action::Reset))),
         _ => Err(Skip::Internal),
     }
 }
@@ -49,12 +69,7 @@ extern "C" fn judge_syn(source: *const Address, rule: u32, v6: u32) -> u64 {
     let Some(source) = (unsafe { source.as_ref() }) else {
         return MISSING;
     };
-    match inbound::judge_source(source, rule, v6 != 0) {
-        Ok(None) => PASS,
-        Ok(Some(Action::Drop)) => DROP,
-        Ok(Some(Action::Reset)) => RESET,
-        Err(_) => MISSING,
-    }
+    encode(inbound::judge_source(source, rule, v6 != 0))
 }
 
 /// A set of cells in the table of sources.

@@ -5,12 +5,15 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use limiter_common::gate::{self, Judgement};
 use limiter_common::key::{Address, Place};
+use limiter_common::lists::Listed;
+use limiter_common::open::Pass;
 use limiter_common::packet::{self, Packet, Syn};
 use limiter_common::rule::{Action, Rule};
 use limiter_common::sources::Tenant;
-use limiter_common::verdict::{Skip, Verdict};
+use limiter_common::verdict::{Reason, RuleCounters, Skip, Verdict};
 
 use crate::boundary::{self, Set};
+use crate::lists;
 use crate::tables::inbound as tables;
 
 /// What is to be done with a SYN.
@@ -37,37 +40,74 @@ pub fn judge<P: Packet>(packet: &P) -> Result<Inbound, Skip> {
     if rule == 0 {
         return Err(Skip::NoRule);
     }
-    match boundary::judge(&syn, rule)? {
-        None => Ok(Inbound::Pass),
-        Some(action) => Ok(Inbound::Refuse(action, Refused { syn, rule })),
+    match judge_syn(&syn, rule)? {
+        Outcome::Admit | Outcome::Refuse(None) => Ok(Inbound::Pass),
+        Outcome::Refuse(Some(action)) => Ok(Inbound::Refuse(action, Refused { syn, rule })),
     }
 }
 
-/// Judges and counts a SYN from `source` under rule `number`; says what is to be done with it unless it passes.
+/// What became of a SYN, and is counted.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    Admit,
+    /// With what is to be done; nothing in monitor mode.
+    Refuse(Option<Action>),
+}
+
+/// Who is listed is judged by that alone. A source that holds all the connections that it may uses up nothing of its rate, and what the rate refuses never
+/// becomes a pending handshake.
+#[inline(always)]
+fn judge_syn(syn: &Syn, number: u32) -> Result<Outcome, Skip> {
+    let rule = tables::rule(number).ok_or(Skip::Internal)?;
+    match lists::find(syn, number) {
+        None => {}
+        Some(Listed::Allowed) => {
+            tables::count(number, |counters| counters.allowed += 1);
+            return Ok(Outcome::Admit);
+        }
+        Some(Listed::Denied) => {
+            tables::count(number, |counters| count_refusal(counters, Reason::Denied));
+            return Ok(Outcome::Refuse(rule.action()));
+        }
+    }
+    let is_held = rule.max_open != 0;
+    if is_held && let refusal @ Outcome::Refuse(_) = boundary::open::judge(syn, number, Pass::Ask)? {
+        return Ok(refusal);
+    }
+    match boundary::judge(syn, number)? {
+        Outcome::Admit if is_held => boundary::open::judge(syn, number, Pass::Charge),
+        outcome => Ok(outcome),
+    }
+}
+
+/// Judges and counts a SYN from `source` by the rates of rule `number`.
 ///
 /// # Errors
 ///
 /// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge_source(source: &Address, number: u32, v6: bool) -> Result<Option<Action>, Skip> {
+pub fn judge_source(source: &Address, number: u32, v6: bool) -> Result<Outcome, Skip> {
     let rule = tables::rule(number).ok_or(Skip::Internal)?;
     let judgement = judge_by(rule, number, source, v6).ok_or(Skip::Internal)?;
     count(number, judgement);
     Ok(match judgement.verdict {
-        Verdict::Pass => None,
-        Verdict::Refuse(_) => rule.action(),
+        Verdict::Pass => Outcome::Admit,
+        Verdict::Refuse(_) => Outcome::Refuse(rule.action()),
     })
 }
 
 #[inline(always)]
 fn judge_by(rule: &Rule, number: u32, source: &Address, v6: bool) -> Option<Judgement> {
-    let mask = if v6 { &rule.mask_v6 } else { &rule.mask_v4 };
-    let place = Place::of(tables::secret(), number, source, mask);
+    let place = Place::of(tables::secret(), number, source, rule.mask(v6));
     let cells = tables::cells(place.set(tables::set_mask()))?;
     let total = tables::total(number)?;
+    Some(gate::judge(rule, &Set(cells), total, place.tag(), now()))
+}
+
+#[inline(always)]
+pub fn now() -> u64 {
     // SAFETY: a helper without arguments, in every kernel that runs XDP.
-    let now = unsafe { bpf_ktime_get_ns() };
-    Some(gate::judge(rule, &Set(cells), total, place.tag(), now))
+    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]
@@ -75,12 +115,7 @@ fn count(rule: u32, judgement: Judgement) {
     tables::count(rule, |counters| {
         match judgement.verdict {
             Verdict::Pass => counters.passed += 1,
-            // `get_mut`, because an index that the compiler cannot bound brings in a panic, which the kernel refuses.
-            Verdict::Refuse(reason) => {
-                if let Some(refused) = counters.refused.get_mut(reason as usize) {
-                    *refused += 1;
-                }
-            }
+            Verdict::Refuse(reason) => count_refusal(counters, reason),
         }
         match judgement.tenant {
             Tenant::Same => {}
@@ -91,4 +126,13 @@ fn count(rule: u32, judgement: Judgement) {
             }
         }
     });
+}
+
+/// Counts a SYN that a rule refused.
+#[inline(always)]
+pub fn count_refusal(counters: &mut RuleCounters, reason: Reason) {
+    // `get_mut`, because an index that the compiler cannot bound brings in a panic, which the kernel refuses.
+    if let Some(refused) = counters.refused.get_mut(reason as usize) {
+        *refused += 1;
+    }
 }

@@ -3,10 +3,12 @@
 //! # Layout
 //!
 //! - `inbound` looks a SYN's rule up, judges it and counts
+//! - `lists` knows sources that are allowed or denied whatever the limits say
 //! - `reset` answers a refused SYN
 //! - `outbound` judges connections, datagrams and packets that the limited processes send
 //! - `observe` reads their DNS messages, so that addresses have names
 //! - `datagram` finds the payload of a packet, `stream` the messages in one of TCP
+//! - `open` counts the connections that a source holds
 //! - `boundary` cuts the program into parts that the verifier checks one by one
 //! - `tables` holds the maps, behind functions
 //! - `frame` and `atomics` are the rooms of unsafe memory: packets, and words that all CPUs share
@@ -28,7 +30,11 @@ mod frame;
 #[cfg(target_arch = "bpf")]
 mod inbound;
 #[cfg(target_arch = "bpf")]
+mod lists;
+#[cfg(target_arch = "bpf")]
 mod observe;
+#[cfg(target_arch = "bpf")]
+mod open;
 #[cfg(target_arch = "bpf")]
 mod outbound;
 #[cfg(target_arch = "bpf")]
@@ -41,15 +47,15 @@ mod tables;
 #[cfg(target_arch = "bpf")]
 mod program {
     use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
-    use aya_ebpf::macros::{cgroup_skb, cgroup_sock_addr, xdp};
-    use aya_ebpf::programs::{SkBuffContext, SockAddrContext, XdpContext};
+    use aya_ebpf::macros::{cgroup_skb, cgroup_sock_addr, sock_ops, xdp};
+    use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockOpsContext, XdpContext};
     use limiter_common::dns::Part;
     use limiter_common::rule::Action;
 
     use crate::frame::Frame;
     use crate::inbound::{self, Inbound};
     use crate::tables::inbound as tables;
-    use crate::{datagram, observe, outbound, reset};
+    use crate::{datagram, observe, open, outbound, reset};
 
     /// Judges each SYN that arrives.
     #[xdp(frags)]
@@ -65,6 +71,21 @@ mod program {
                 XDP_PASS
             }
         }
+    }
+
+    /// Counts the connections that each source holds open. It only looks on.
+    #[sock_ops]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn count_open(ctx: SockOpsContext) -> u32 {
+        open::event(&ctx);
+        1
+    }
+
+    /// Corrects a count as the daemon says (`BPF_PROG_TEST_RUN`); never attached.
+    #[cgroup_skb(ingress)]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
+    pub fn correct(ctx: SkBuffContext) -> i32 {
+        open::correct(&ctx).into()
     }
 
     /// Judges `connect()` over IPv4.

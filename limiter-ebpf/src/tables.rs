@@ -3,4 +3,6 @@
 #![expect(unsafe_code, reason = "the room of map memory")]
 
 pub mod inbound;
+pub mod lists;
+pub mod open;
 pub mod outbound;

@@ -36,11 +36,17 @@ impl Cgroup {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let mounts = fs::read_to_string(MOUNTS).with_context(|| format!("cannot read {MOUNTS}"))?;
-        let mount = mount(&mounts).ok_or_else(|| {
-            Failure::new("cgroup v2 is not mounted", "mount it: mount -t cgroup2 none /sys/fs/cgroup")
-        })?;
-        Self::below(&mount, names)
+        Self::below(&find_mount()?, names)
+    }
+
+    /// Opens the one that holds all others, for programs that look at every process.
+    ///
+    /// # Errors
+    ///
+    /// No cgroup v2.
+    pub fn open_root() -> anyhow::Result<File> {
+        let mount = find_mount()?;
+        File::open(&mount).with_context(|| format!("cannot open {}", mount.display()))
     }
 
     fn below(mount: &Path, names: &[String]) -> anyhow::Result<Vec<Self>> {
@@ -97,6 +103,13 @@ impl Cgroup {
     pub fn open(&self) -> anyhow::Result<File> {
         File::open(&self.path).with_context(|| format!("cannot open {}", self.path.display()))
     }
+}
+
+fn find_mount() -> anyhow::Result<PathBuf> {
+    let mounts = fs::read_to_string(MOUNTS).with_context(|| format!("cannot read {MOUNTS}"))?;
+    Ok(mount(&mounts).ok_or_else(|| {
+        Failure::new("cgroup v2 is not mounted", "mount it: mount -t cgroup2 none /sys/fs/cgroup")
+    })?)
 }
 
 /// Where cgroup v2 is mounted, in the words of proc(5). The first place counts.

@@ -2,6 +2,8 @@
 
 mod handover;
 mod live;
+mod reconcile;
+mod trial;
 mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -10,21 +12,27 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aya::maps::MapData;
 use handover::Handover;
+use limiter_common::lists::{EVERY_RULE, FOREVER};
 use limiter_common::maps;
 use limiter_common::rule::Action;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::bpf::lists::{List, Listed, Lists};
 use crate::bpf::{self, Attached, HostTables, Mode, Pins, Programs, SourceTable, Tables};
 use crate::cgroup::Cgroup;
 use crate::clock;
 use crate::config::hostname::HostPattern;
+use crate::config::network::Network;
 use crate::dns::{self, News, Watch};
 use crate::failure::Failure;
 use crate::host;
 use crate::interface::{self, Interface};
-use crate::policy::Policy;
+use crate::policy::{Entries, Policy};
 use crate::state::{AttachedCgroup, AttachedInterface, Lock, OutboundState, RuleState, State};
+use crate::table;
+use reconcile::Reconciler;
+use trial::Trial;
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How often addresses are collected that nobody resolves any more.
@@ -43,6 +51,10 @@ pub struct Order {
     pub max_sources: u64,
     /// The XDP mode to ask for.
     pub mode: Mode,
+    /// Prefixes that are allowed, and those that are denied.
+    pub lists: [(List, Vec<Network>); 2],
+    /// After this time all is taken off, unless somebody confirms it.
+    pub trial: Option<Duration>,
 }
 
 /// Attaches, stays until SIGINT or SIGTERM, detaches.
@@ -74,13 +86,21 @@ pub async fn run(order: &Order) -> anyhow::Result<()> {
     let mut programs = Programs::load(&entries, order.max_sources)?;
     pins.0.create()?;
     pins.0.pin_maps(programs.maps())?;
+    fill_lists(order, &pins.0)?;
     let outbound = attach_to_cgroups(&mut programs, &cgroups, order, &pins.0)?;
-    let state = attach(&mut programs, &interfaces, outbound, order, &pins.0)?;
+    let mut reconciler = count_open(&mut programs, &entries, &pins.0).await?;
+    let mut state = attach(&mut programs, &interfaces, outbound, order, &pins.0)?;
+    let mut trial = Trial::begin(order.trial)?;
+    state.detaches_at = order.trial.map(|time| table::time(time.as_nanos() as i64));
     state.save()?;
+    words::warn_of_own_session(&state, &order.lists);
     words::announce(&state);
 
     let mut watch = Watch::new(exact_names(&order.policy))?;
-    keep(&mut programs, &pins.0, order, &mut watch, &mut signals).await?;
+    tokio::select! {
+        () = trial.over() => eprintln!("limiterctl: nobody has confirmed the limits"),
+        result = keep(&mut programs, &pins.0, order, reconciler.as_mut(), &mut watch, &mut signals) => result?,
+    }
     println!("limiterctl: detached");
     Ok(())
 }
@@ -97,6 +117,16 @@ impl Drop for Remover {
     }
 }
 
+/// Puts prefixes on the lists before the first packet is judged.
+fn fill_lists(order: &Order, pins: &Pins) -> anyhow::Result<()> {
+    for (list, networks) in order.lists.iter().filter(|(_, networks)| !networks.is_empty()) {
+        let listed: Vec<_> =
+            networks.iter().map(|&network| Listed { network, scope: EVERY_RULE, until: FOREVER }).collect();
+        Lists::open(pins)?.add(*list, &listed)?;
+    }
+    Ok(())
+}
+
 fn attach(
     programs: &mut Programs,
     interfaces: &[Interface],
@@ -106,7 +136,7 @@ fn attach(
 ) -> anyhow::Result<State> {
     let rules = order.policy.rules.iter().map(RuleState::from).collect();
     if interfaces.is_empty() {
-        return Ok(State { program: 0, interfaces: Vec::new(), rules, outbound });
+        return Ok(State { program: 0, interfaces: Vec::new(), rules, outbound, detaches_at: None });
     }
     let answers = order.policy.rules.iter().any(|rule| rule.action == Action::Reset && !rule.monitor);
     let action = if answers { Action::Reset } else { Action::Drop };
@@ -123,7 +153,19 @@ fn attach(
         });
     }
     let program = program.info().context("cannot ask for the program's id")?.id();
-    Ok(State { program, interfaces: attached, rules, outbound })
+    Ok(State { program, interfaces: attached, rules, outbound, detaches_at: None })
+}
+
+/// Counts open connections from now on, and those that are open already; `None` where no rule limits them.
+async fn count_open(
+    programs: &mut Programs,
+    entries: &Entries,
+    pins: &Pins,
+) -> anyhow::Result<Option<Reconciler>> {
+    let Some(mut reconciler) = Reconciler::new(entries, pins)? else { return Ok(None) };
+    pins.pin_count_open(programs.attach_count_open(&Cgroup::open_root()?)?)?;
+    reconciler.reconcile(programs, false).await?;
+    Ok(Some(reconciler))
 }
 
 fn attach_to_cgroups(
@@ -168,6 +210,7 @@ async fn keep(
     programs: &mut Programs,
     pins: &Pins,
     order: &Order,
+    mut reconciler: Option<&mut Reconciler>,
     watch: &mut Watch,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
@@ -178,6 +221,9 @@ async fn keep(
     for name in [maps::SOURCES, maps::STATES, maps::SHARED_STATES] {
         tables.push(SourceTable::map(map_data(programs, name)?)?);
     }
+    let pending = SourceTable::map(map_data(programs, maps::PENDING)?)?;
+    let mut reconcile = interval(Reconciler::EVERY);
+    reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let inbound = Tables::<MapData>::pinned(pins)?;
     let mut outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
     let mut collect = interval(COLLECT_EVERY);
@@ -187,7 +233,15 @@ async fn keep(
     loop {
         tokio::select! {
             () = signals.recv() => break,
-            _ = sweep.tick() => for table in &tables { table.sweep(); },
+            _ = sweep.tick() => {
+                for table in &tables {
+                    table.sweep();
+                }
+                pending.sweep_pending();
+            }
+            _ = reconcile.tick() => if let Some(reconciler) = &mut reconciler {
+                reconciler.keep(programs).await;
+            },
             _ = collect.tick() => if let Some(outbound) = &mut outbound { outbound.sweep(clock::now())?; },
             name = handover::next(handover.as_mut()) => watch.add(name?),
             news = watch.next() => match news {

@@ -4,11 +4,13 @@
 //!
 //! - [`cli`] is a file a verb: raw arguments in, checked ones out, an exit code back
 //! - [`daemon`] runs while limits are attached; [`status`] tells what they did, and needs no daemon
+//! - [`open`] tells who holds how many connections; [`sockets`] is the kernel's list of them
 //! - [`why`] says why a destination is refused, [`hosts`] lists those that are known
 //! - [`policy`] turns what was asked for into map entries, without touching a map
 //! - [`config`] reads rates, ports, prefixes and durations as people write them
 //! - [`dns`] resolves the names that rules list
-//! - [`bpf`] loads, attaches, pins and reads; [`interface`], [`cgroup`], [`host`] and [`clock`] ask the kernel
+//! - [`bpf`] loads, attaches, pins and reads; [`interface`], [`cgroup`], [`namespace`], [`host`] and [`clock`] ask the kernel
+//! - [`ssh`] tells where the person who types comes from
 //! - [`state`] is what one process leaves for the next under `/run/limiterctl`
 //! - [`failure`] is an error with its cure; [`table`] is how tables look
 
@@ -23,7 +25,11 @@ pub mod failure;
 pub mod host;
 pub mod hosts;
 pub mod interface;
+pub mod namespace;
+pub mod open;
 pub mod policy;
+pub mod sockets;
+pub mod ssh;
 pub mod state;
 pub mod status;
 pub mod table;

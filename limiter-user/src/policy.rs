@@ -25,6 +25,8 @@ pub struct InboundRule {
     pub rate: Option<Rate>,
     /// New connections of all sources together.
     pub total_rate: Option<Rate>,
+    /// Connections that one source may hold open, 1 to 65535.
+    pub max_open: Option<u32>,
     /// How long a source is refused after it went over its rate.
     pub backoff: Duration,
     /// What makes one source.
@@ -49,10 +51,23 @@ pub struct Policy {
 pub struct Entries {
     /// By rule number; number 0 is not in it.
     pub rules: Vec<(u32, Rule)>,
-    /// Only elements in which a port has a rule.
+    /// Only elements in which a port has a rule, in ascending order.
     pub ports: Vec<(u32, PortSet)>,
     /// What holds for destinations.
     pub outbound: Option<OutboundEntries>,
+}
+
+impl Entries {
+    /// Whether a rule limits how many connections a source holds open.
+    pub fn limit_open(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.max_open != 0)
+    }
+
+    /// The number of the rule for a port; 0 where there is none.
+    pub fn rule_of(&self, port: u16) -> u32 {
+        let found = self.ports.binary_search_by_key(&PortSet::index(port), |(index, _)| *index);
+        found.map_or(0, |place| self.ports[place].1.rule(port))
+    }
 }
 
 impl Policy {
@@ -99,10 +114,10 @@ impl Policy {
 
 impl InboundRule {
     fn entry(&self) -> Result<Rule, Failure> {
-        if self.rate.is_none() && self.total_rate.is_none() {
+        if self.rate.is_none() && self.total_rate.is_none() && self.max_open.is_none() {
             return Err(Failure::new(
                 format!("rule '{}' limits nothing", self.name),
-                "give it --rate '900/min burst 60', or --total-rate '20000/s', or both",
+                "give it --rate '900/min burst 60', or --total-rate '20000/s', or --max-open 100",
             ));
         }
         if self.rate.is_none() && !self.backoff.is_zero() {
@@ -120,6 +135,8 @@ impl InboundRule {
             mask_v6: self.source_prefix.mask_v6(),
             action: self.action as u32,
             monitor: self.monitor.into(),
+            max_open: self.max_open.unwrap_or(0),
+            reserved: 0,
         })
     }
 }
@@ -134,6 +151,7 @@ mod tests {
             ports: ports.parse().unwrap(),
             rate: Some("10/s".parse().unwrap()),
             total_rate: None,
+            max_open: None,
             backoff: Duration::ZERO,
             source_prefix: SourcePrefix::default(),
             action: Action::Reset,
@@ -151,6 +169,7 @@ mod tests {
             set.rule(port)
         };
         assert_eq!([80, 81, 443, 8000, 8063, 8127].map(number), [1, 0, 1, 2, 2, 2]);
+        assert_eq!([80, 81, 443, 1000, 8127].map(|port| entries.rule_of(port)), [1, 0, 1, 0, 2]);
         assert_eq!(entries.rules.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
     }
 
@@ -178,6 +197,10 @@ mod tests {
             Policy { rules: vec![idle.clone()], outbound: None }.entries().unwrap_err().cause,
             "rule 'idle' limits nothing"
         );
+        idle.max_open = Some(15);
+        let entries = Policy { rules: vec![idle.clone()], outbound: None }.entries().unwrap();
+        assert!(entries.limit_open() && entries.rules[0].1.max_open == 15);
+        idle.max_open = None;
         idle.total_rate = Some("1/s".parse().unwrap());
         assert!(Policy { rules: vec![idle.clone()], outbound: None }.entries().is_ok());
         idle.backoff = Duration::from_secs(1);

@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::bpf::XdpMode;
+use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 
 const DIRECTORY: &str = "/run/limiterctl";
@@ -33,6 +34,9 @@ pub struct State {
     /// What holds for destinations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<OutboundState>,
+    /// When all of it is taken off, unless somebody confirms it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detaches_at: Option<String>,
 }
 
 /// Limits on destinations in words.
@@ -130,6 +134,9 @@ pub struct RuleState {
     pub rate: Option<String>,
     /// The same for all sources together.
     pub total_rate: Option<String>,
+    /// Connections that one source may hold open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_open: Option<u32>,
     /// Milliseconds; 0 for none.
     pub backoff_ms: u64,
     /// What makes a source.
@@ -138,6 +145,13 @@ pub struct RuleState {
     pub action: String,
     /// Whether refusals are only counted.
     pub monitor: bool,
+}
+
+impl RuleState {
+    /// Whether it holds for this port.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.join(",").parse::<Ports>().is_ok_and(|ports| ports.iter().any(|own| own == port))
+    }
 }
 
 impl State {
@@ -250,13 +264,25 @@ impl Holder {
         Ok(Self { pid })
     }
 
+    /// Tells it that its limits stay.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn confirm(self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGUSR1)
+    }
+
     /// Asks it to end.
     ///
     /// # Errors
     ///
     /// As the kernel says.
     pub fn terminate(self) -> anyhow::Result<()> {
-        kill(Pid::from_raw(self.pid), Signal::SIGTERM)
-            .with_context(|| format!("cannot signal process {}", self.pid))
+        self.signal(Signal::SIGTERM)
+    }
+
+    fn signal(self, signal: Signal) -> anyhow::Result<()> {
+        kill(Pid::from_raw(self.pid), signal).with_context(|| format!("cannot signal process {}", self.pid))
     }
 }

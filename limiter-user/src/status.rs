@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::bpf::{Pins, RuleTotals, SourceTable, Tables};
 use crate::failure::Failure;
 use crate::interface;
+use crate::open::OpenStatus;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
 use crate::table;
 pub use outbound::OutboundStatus;
@@ -31,6 +32,9 @@ pub struct Status {
     /// What holds for destinations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outbound: Option<OutboundStatus>,
+    /// Open connections, where a rule limits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<OpenStatus>,
     /// Packets that passed unjudged because they were not understood, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// How full the table of sources is.
@@ -67,8 +71,16 @@ pub struct RuleStatus {
     pub rule: RuleState,
     /// SYNs within all limits.
     pub passed: u64,
+    /// SYNs of sources that are on the allow list.
+    pub allowed: u64,
     /// SYNs over a limit, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Connections that its sources hold open, where it limits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<u64>,
+    /// Whether anything listens on one of its ports in this network namespace, where it limits open connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listening: Option<bool>,
     /// Refused SYNs that were answered with an RST.
     pub resets: u64,
     /// Source prefixes that got a cell in the table since attach.
@@ -113,6 +125,7 @@ impl Status {
             interfaces: Vec::new(),
             rules: Vec::new(),
             outbound: None,
+            connections: None,
             skipped: BTreeMap::new(),
             source_table: None,
         }
@@ -122,9 +135,12 @@ impl Status {
         let tables = Tables::<MapData>::pinned(pins)?;
         let here = interface::all().await?;
         let (cells, used) = SourceTable::map(&pins.map(maps::SOURCES)?)?.fill();
+        let connections = OpenStatus::read(&state.rules, pins)?;
         let mut rules = Vec::with_capacity(state.rules.len());
         for (number, rule) in (1..).zip(state.rules) {
-            rules.push(RuleStatus::new(rule, tables.rule(number)?));
+            let open = connections.as_ref().and_then(|open| open.rules.get(number as usize - 1)).copied();
+            let open = open.filter(|_| rule.max_open.is_some());
+            rules.push(RuleStatus::new(rule, tables.rule(number)?, open));
         }
         let skipped = tables.skipped()?;
         let outbound = state.outbound.map(|outbound| OutboundStatus::read(outbound, pins)).transpose()?;
@@ -147,6 +163,7 @@ impl Status {
                 .collect(),
             rules,
             outbound,
+            connections,
             skipped: Skip::ALL
                 .into_iter()
                 .filter(|skip| skip.is_counted())
@@ -180,8 +197,20 @@ impl Status {
             lines.push(outbound.rules_table().to_string());
             lines.extend(outbound.remarks());
         }
+        if let Some(connections) = &self.connections {
+            lines.extend(connections.remarks(self.rules.iter().map(|rule| &rule.rule)));
+        }
         for rule in self.rules.iter().filter(|rule| rule.rule.monitor) {
             lines.push(format!("{}: monitor mode, what is refused here went through", rule.rule.name));
+        }
+        for rule in &self.rules {
+            let denied = rule.refused[Reason::Denied.as_str()];
+            if rule.allowed + denied > 0 {
+                lines.push(format!(
+                    "{}: by the lists, {} passed and {denied} were refused",
+                    rule.rule.name, rule.allowed
+                ));
+            }
         }
         for rule in self.rules.iter().filter(|rule| rule.evictions > 0) {
             lines.push(format!(
@@ -203,13 +232,19 @@ impl Status {
     }
 
     fn rules_table(&self) -> Table {
-        let reasons = [Reason::Rate, Reason::Backoff, Reason::Total].map(Reason::as_str);
-        let [rate, backoff, total] = reasons;
-        let mut table = table::new(["rule", "ports", "passed", rate, backoff, total, "sources"]);
+        let limits_open = self.connections.is_some();
+        let mut reasons = vec![Reason::Rate, Reason::Backoff, Reason::Total];
+        reasons.extend(limits_open.then_some(Reason::Open));
+        let mut header = vec!["rule", "ports", "passed"];
+        header.extend(reasons.iter().map(|reason| reason.as_str()));
+        header.push("sources");
+        header.extend(limits_open.then_some("held"));
+        let mut table = table::new(header);
         for rule in &self.rules {
             let mut row = vec![rule.rule.name.clone(), rule.rule.ports.join(","), rule.passed.to_string()];
-            row.extend(reasons.map(|reason| rule.refused[reason].to_string()));
+            row.extend(reasons.iter().map(|reason| rule.refused[reason.as_str()].to_string()));
             row.push(rule.sources.to_string());
+            row.extend(limits_open.then(|| rule.open.map(|open| open.to_string()).unwrap_or_default()));
             table.add_row(row);
         }
         for column in table.column_iter_mut().skip(2) {
@@ -220,10 +255,13 @@ impl Status {
 }
 
 impl RuleStatus {
-    fn new(rule: RuleState, totals: RuleTotals) -> Self {
+    fn new(rule: RuleState, totals: RuleTotals, open: Option<(u64, bool)>) -> Self {
         Self {
             rule,
+            open: open.map(|(open, _)| open),
+            listening: open.map(|(_, listening)| listening),
             passed: totals.passed,
+            allowed: totals.allowed,
             refused: Reason::INBOUND.into_iter().map(|r| (r.as_str(), totals.refused[r as usize])).collect(),
             resets: totals.resets,
             sources: totals.sources,

@@ -1,7 +1,6 @@
 //! Why a name or an address is refused, by which limit, since when and until when.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
 
 use comfy_table::Table;
 use limiter_common::gcra::State as Gcra;
@@ -141,7 +140,7 @@ impl Why {
                 held.rule.clone(),
                 format!("{kind}{}", held.limit),
                 held.refused.unwrap_or("ok").to_owned(),
-                held.until.as_deref().map(whole_seconds).unwrap_or_default(),
+                held.until.as_deref().map(table::whole_seconds).unwrap_or_default(),
             ]);
         }
         table
@@ -233,8 +232,8 @@ impl Inquiry {
                 limit: limit.to_owned(),
                 refused: (retry > 0).then_some(reason.as_str()),
                 retry_after_ms: retry.div_ceil(1_000_000),
-                since: pause.map(|_| time(retry as i64 - rate.backoff as i64)),
-                until: (retry > 0).then(|| time(retry as i64)),
+                since: pause.map(|_| table::time(retry as i64 - rate.backoff as i64)),
+                until: (retry > 0).then(|| table::time(retry as i64)),
             });
         }
         Ok(())
@@ -252,19 +251,6 @@ impl Inquiry {
             None => format!("#{:012x}", id.bits() & 0xffff_ffff_ffff),
         })
     }
-}
-
-/// So many nanoseconds from now, in UTC.
-fn time(ahead: i64) -> String {
-    let duration = Duration::from_nanos(ahead.unsigned_abs());
-    let now = SystemTime::now();
-    let time = if ahead < 0 { now - duration } else { now + duration };
-    humantime::format_rfc3339_millis(time).to_string()
-}
-
-/// `2026-01-31T12:00:00.123Z` without the milliseconds, so that a row fits 80 columns.
-fn whole_seconds(time: &str) -> String {
-    time.split_once('.').map_or_else(|| time.to_owned(), |(time, _)| format!("{time}Z"))
 }
 
 fn nothing_attached() -> Failure {

@@ -135,6 +135,7 @@ fn rule(port: u16, total: &str, action: Action, monitor: bool) -> InboundRule {
         ports: port.to_string().parse().expect("a port"),
         rate: None,
         total_rate: Some(total.parse().expect("a rate")),
+        max_open: None,
         backoff: std::time::Duration::ZERO,
         source_prefix: limiter_user::config::prefix::SourcePrefix::default(),
         action,

@@ -251,3 +251,14 @@ fn what_cannot_be_held_for_destinations() {
         scene.fails(&arguments, cause, cure);
     }
 }
+
+#[test]
+fn a_number_of_open_connections_that_makes_no_sense() {
+    let scene = Scene::new();
+    for number in ["0", "65536", "1.5", "many"] {
+        let said = scene.machine.limiterctl(&with("--max-open", number));
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.stderr.contains("--max-open") && said.stderr.contains(number), "{said:?}");
+        assert!(!scene.machine.has_pins(), "something is left pinned");
+    }
+}

@@ -67,6 +67,33 @@ fn the_verifier_is_done_within_a_tenth_of_its_budget() {
 }
 
 #[test]
+fn the_verifier_is_done_with_the_programs_of_open_connections_as_soon() {
+    let mut rule = InboundRule {
+        name: "open".into(),
+        ports: "80".parse().expect("a port"),
+        rate: None,
+        total_rate: None,
+        max_open: Some(15),
+        backoff: Duration::ZERO,
+        source_prefix: SourcePrefix::default(),
+        action: Action::Reset,
+        monitor: false,
+    };
+    let mut program = Program::with(&Policy { rules: vec![rule.clone()], outbound: None });
+    let programs = program.programs();
+    for info in [programs.count_open().info(), programs.packets("correct").info()] {
+        let info = info.expect("the kernel tells");
+        let verified = info.verified_instruction_count().expect("kernels since 5.16 count");
+        println!("{verified} instructions verified, {} bytes of machine code", info.size_jitted());
+        assert!(verified <= 50_000, "{verified} instructions");
+    }
+    // Without such a rule they are not loaded, and their tables take no room.
+    (rule.max_open, rule.rate) = (None, Some("1/s".parse().expect("a rate")));
+    let mut program = Program::with(&Policy { rules: vec![rule], outbound: None });
+    assert!(program.programs().count_open().info().is_err());
+}
+
+#[test]
 fn two_hundred_and_fifty_five_rules_each_count_their_own() {
     let rules = (1..=255u16).map(|number| InboundRule {
         name: format!("rule {number}"),
@@ -75,6 +102,7 @@ fn two_hundred_and_fifty_five_rules_each_count_their_own() {
             .expect("ports"),
         rate: Some("1/h burst 1".parse().expect("a rate")),
         total_rate: None,
+        max_open: None,
         backoff: Duration::ZERO,
         source_prefix: SourcePrefix::default(),
         action: Action::Drop,
@@ -105,6 +133,7 @@ fn a_source_is_its_prefix() {
             ports: "80".parse().expect("a port"),
             rate: Some("1/h burst 1".parse().expect("a rate")),
             total_rate: None,
+            max_open: None,
             backoff: Duration::ZERO,
             source_prefix: SourcePrefix { v4: 20, v6: 61 },
             action: Action::Drop,

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError};
-use aya::programs::{CgroupSkb, CgroupSockAddr, ProgramError, Xdp};
+use aya::programs::{CgroupSkb, CgroupSockAddr, Program, ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use limiter_common::key::Secret;
 use limiter_common::maps;
@@ -12,8 +12,10 @@ use limiter_common::outbound::{HostRule, Settings};
 use limiter_common::rule::{PortSet, Rule};
 use limiter_common::sources::{Set, WAYS};
 
+use super::open::CORRECT;
 use crate::config::hostname::HostPattern;
 use crate::failure::Failure;
+use crate::namespace;
 use crate::policy::{Entries, OutboundEntries};
 
 /// The BPF object, an ELF file.
@@ -41,16 +43,28 @@ impl Programs {
         let secret = Secret(random()?);
         let sets = max_sources.div_ceil(WAYS as u64).next_power_of_two() as u32;
         let mask = sets - 1;
+        let limit_open = entries.limit_open();
+        let namespace = if limit_open { namespace::cookie()? } else { 0 };
         let ebpf = EbpfLoader::new()
             .override_global(maps::SECRET, &secret, true)
             .override_global(maps::SET_MASK, &mask, true)
+            .override_global(maps::NAMESPACE, &namespace, true)
             .map_max_entries(maps::SOURCES, if entries.rules.is_empty() { 1 } else { sets })
+            .map_max_entries(maps::OPEN, if limit_open { maps::MAX_OPEN } else { 1 })
+            .map_max_entries(maps::PENDING, if limit_open { maps::MAX_PENDING / WAYS as u32 } else { 1 })
             .load(OBJECT)
             .map_err(|error| explain(error, sets))?;
         let mut programs = Self { ebpf };
         if !entries.rules.is_empty() {
             programs.fill_inbound(entries)?;
             programs.inbound().load().context("the kernel refused the program for interfaces")?;
+        }
+        if limit_open {
+            programs.count_open().load().context("the kernel refused the program that counts connections")?;
+            programs
+                .packets(CORRECT)
+                .load()
+                .context("the kernel refused the program that corrects counts")?;
         }
         if let Some(outbound) = &entries.outbound {
             programs.fill_outbound(outbound)?;
@@ -61,10 +75,7 @@ impl Programs {
 
     /// The program for interfaces.
     pub fn inbound(&mut self) -> &mut Xdp {
-        self.ebpf
-            .program_mut(INBOUND)
-            .and_then(|program| program.try_into().ok())
-            .unwrap_or_else(|| unreachable!("the object is built with this program"))
+        self.program(INBOUND)
     }
 
     /// The program that learns from answers which it is given.
@@ -82,6 +93,13 @@ impl Programs {
 
     /// A program for packets by its name.
     pub fn packets(&mut self, name: &str) -> &mut CgroupSkb {
+        self.program(name)
+    }
+
+    pub(super) fn program<'a, P>(&'a mut self, name: &str) -> &'a mut P
+    where
+        &'a mut P: TryFrom<&'a mut Program>,
+    {
         self.ebpf
             .program_mut(name)
             .and_then(|program| program.try_into().ok())

@@ -84,6 +84,15 @@ impl Pins {
         self.pin(&cgroup_link(id, program), link)
     }
 
+    /// Pins the link of the program that counts open connections.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn pin_count_open(&self, link: FdLink) -> anyhow::Result<()> {
+        self.pin(super::open::COUNT_OPEN, link)
+    }
+
     fn pin(&self, name: &str, link: FdLink) -> anyhow::Result<()> {
         link.pin(self.links.join(name)).with_context(|| format!("cannot pin link {name}"))?;
         Ok(())

@@ -1,16 +1,13 @@
 //! The table of sources, mapped into this process.
 
-#![expect(unsafe_code, reason = "the room of memory that the kernel's programs write")]
-
-use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use aya::maps::MapData;
-use limiter_common::sources::{Set, WAYS, is_idle_for};
-use memmap2::{MmapOptions, MmapRaw};
+use limiter_common::sources::is_idle_for;
+use limiter_common::{maps, pending};
 
+use super::words::Words;
 use crate::clock;
 
 /// How long a source must have been idle before its cell is emptied.
@@ -20,9 +17,7 @@ use crate::clock;
 const IDLE: Duration = Duration::from_hours(1);
 
 /// All cells of all sources.
-pub struct SourceTable {
-    memory: MmapRaw,
-}
+pub struct SourceTable(Words);
 
 impl SourceTable {
     /// How often it must be swept at least.
@@ -34,12 +29,7 @@ impl SourceTable {
     ///
     /// As the kernel says.
     pub fn map(data: &MapData) -> anyhow::Result<Self> {
-        let length = data.info()?.max_entries() as usize * size_of::<Set>();
-        let memory = MmapOptions::new()
-            .len(length)
-            .map_raw(data.fd().as_fd().as_raw_fd())
-            .context("cannot map the table of sources")?;
-        Ok(Self { memory })
+        Words::map(data, maps::SOURCES).map(Self)
     }
 
     /// How many cells there are, and how many hold a source.
@@ -49,25 +39,29 @@ impl SourceTable {
 
     /// Empties the cells of sources that have long been idle; says how many.
     pub fn sweep(&self) -> usize {
+        let (now, age) = (clock::now(), IDLE.as_nanos() as u64);
+        self.clear(|cell| is_idle_for(cell, now, age))
+    }
+
+    /// The same for a table of pending handshakes, whose windows wrap after 39 hours: empties the cells in which nothing
+    /// counts any more.
+    pub fn sweep_pending(&self) -> usize {
         let now = clock::now();
-        let age = IDLE.as_nanos() as u64;
+        self.clear(|cell| cell != 0 && pending::is_over(cell, now))
+    }
+
+    fn clear(&self, is_over: impl Fn(u64) -> bool) -> usize {
         self.cells()
             .iter()
             .filter(|cell| {
                 let value = cell.load(Ordering::Relaxed);
                 // A source that comes back meanwhile has changed its cell, and keeps it.
-                is_idle_for(value, now, age)
-                    && cell.compare_exchange(value, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+                is_over(value) && cell.compare_exchange(value, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
             })
             .count()
     }
 
     fn cells(&self) -> &[AtomicU64] {
-        let cells = self.memory.len() / size_of::<Set>() * WAYS;
-        #[expect(clippy::cast_ptr_alignment, reason = "a mapping starts on a page")]
-        let first = self.memory.as_ptr().cast::<AtomicU64>();
-        // SAFETY: the mapping starts on a page, is this long, lives as long as `self`, and everybody who writes it,
-        // the kernel's programs included, does so by whole words or compare-and-swap.
-        unsafe { std::slice::from_raw_parts(first, cells) }
+        self.0.all()
     }
 }

@@ -71,6 +71,7 @@ impl<T: Borrow<MapData>> Tables<T> {
         let mut sum = RuleTotals::default();
         for cpu in self.rule_by_cpu(number)? {
             sum.passed += cpu.passed;
+            sum.allowed += cpu.allowed;
             for reason in Reason::INBOUND {
                 sum.refused[reason as usize] += cpu.refused[reason as usize];
             }

@@ -8,9 +8,11 @@ use limiter_common::maps::DEFAULT_SOURCES;
 use limiter_common::rule::Action;
 
 use crate::bpf::Mode;
+use crate::bpf::lists::List;
 use crate::config::duration;
 use crate::config::errno::RefusalErrno;
 use crate::config::hostname::HostPattern;
+use crate::config::network::Network;
 use crate::config::prefix::SourcePrefix;
 use crate::daemon::{self, Order};
 use crate::dns;
@@ -65,6 +67,10 @@ pub struct Arguments {
     #[arg(long, value_name = "RATE", requires = "interface")]
     total_rate: Option<String>,
 
+    /// Connections that one source may hold open at a time, in this network namespace; with or without a rate
+    #[arg(long, value_name = "NUMBER", requires = "interface", value_parser = clap::value_parser!(u32).range(1..=65535))]
+    max_open: Option<u32>,
+
     /// What a refused connection gets: a TCP reset, or silence
     #[arg(long, value_enum, default_value_t)]
     action: ActionArgument,
@@ -84,6 +90,18 @@ pub struct Arguments {
     /// How many sources are told apart at a time; 8 bytes of kernel memory for each
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_SOURCES, value_parser = clap::value_parser!(u64).range(8..=1 << 34))]
     max_sources: u64,
+
+    /// Networks and addresses that no limit looks at: '198.51.100.0/24,2001:db8::1'
+    #[arg(long, value_name = "PREFIXES", value_delimiter = ',', requires = "interface")]
+    allow: Vec<String>,
+
+    /// Networks and addresses that are refused; the rest of a long list goes by limiterctl deny
+    #[arg(long, value_name = "PREFIXES", value_delimiter = ',', requires = "interface")]
+    deny: Vec<String>,
+
+    /// Take all off again after this time, unless limiterctl confirm comes first: '5m'
+    #[arg(long, value_name = "TIME")]
+    r#for: Option<String>,
 
     /// Where the program runs: in the driver, in the kernel's stack, or the best there is
     #[arg(long, value_enum, default_value_t)]
@@ -138,6 +156,11 @@ impl Arguments {
             interfaces: self.interface,
             cgroups: self.cgroup,
             policy: Policy { rules, outbound },
+            lists: [
+                (List::Allow, networks("--allow", &self.allow)?),
+                (List::Deny, networks("--deny", &self.deny)?),
+            ],
+            trial: self.r#for.as_ref().map(|time| flag("--for", duration::parse(time))).transpose()?,
             max_sources: self.max_sources,
             mode: self.xdp_mode,
         })
@@ -154,6 +177,7 @@ impl Arguments {
             ports: flag("--port", self.port.join(",").parse())?,
             rate: rate("--rate", &self.rate)?,
             total_rate: rate("--total-rate", &self.total_rate)?,
+            max_open: self.max_open,
             // With limits on destinations beside it, the back-off may be theirs alone.
             backoff: match backoff {
                 Some(_) if self.rate.is_none() && !self.cgroup.is_empty() => Duration::ZERO,
@@ -194,6 +218,10 @@ impl Arguments {
             monitor: self.monitor,
         }))
     }
+}
+
+fn networks(name: &str, prefixes: &[String]) -> Result<Vec<Network>, Failure> {
+    prefixes.iter().map(|prefix| flag(name, prefix.parse())).collect()
 }
 
 /// Says which flag it was.

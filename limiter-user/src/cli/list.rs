@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::{NO, Output};
-use crate::{host, hosts};
+use crate::{host, hosts, open};
 
-/// List the names that the limited processes have resolved, each with its rule, state and counts
+/// List the names that the limited processes have resolved, or the sources that hold connections open
+///
+/// Names come with their rule, state and counts, the most refused first; sources with their rule and how many connections
+/// they hold, where a rule limits that with --max-open, those with the most first.
 ///
 /// Exits with 1 where nothing is attached.
 #[derive(Debug, Args)]
@@ -16,6 +19,10 @@ pub struct Arguments {
     /// What to list
     #[arg(value_enum)]
     what: What,
+
+    /// All sources, and not only the first 100
+    #[arg(long)]
+    all: bool,
 
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
@@ -26,18 +33,47 @@ pub struct Arguments {
 enum What {
     /// Names of destinations.
     Hosts,
+    /// Sources with open connections.
+    Sources,
 }
+
+/// How many sources are listed unless all are asked for.
+const SOURCES: usize = 100;
 
 /// Prints the list.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     host::check_privileges()?;
-    let What::Hosts = arguments.what;
+    match arguments.what {
+        What::Hosts => list_hosts(arguments.output),
+        What::Sources => list_sources(arguments.output, arguments.all),
+    }
+}
+
+fn list_sources(output: Output, all: bool) -> anyhow::Result<ExitCode> {
+    let Some(mut sources) = open::read()? else {
+        eprintln!("limiterctl: nothing limits open connections");
+        return Ok(ExitCode::from(NO));
+    };
+    let more = if all { 0 } else { sources.len().saturating_sub(SOURCES) };
+    sources.truncate(sources.len() - more);
+    let mut stdout = io::stdout().lock();
+    match output {
+        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&sources)?)?,
+        Output::Table => writeln!(stdout, "{}", open::table(&sources))?,
+    }
+    if more > 0 {
+        eprintln!("limiterctl: {more} more are listed with --all");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_hosts(output: Output) -> anyhow::Result<ExitCode> {
     let Some(hosts) = hosts::read()? else {
         eprintln!("limiterctl: nothing holds limits on destinations");
         return Ok(ExitCode::from(NO));
     };
     let mut stdout = io::stdout().lock();
-    match arguments.output {
+    match output {
         Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&hosts)?)?,
         Output::Table => writeln!(stdout, "{}", hosts::table(&hosts))?,
     }

@@ -3,13 +3,16 @@
 //! Exit codes: 0 for yes and done, 1 for a negative answer, 2 for a failure.
 
 mod attach;
+mod confirm;
 mod detach;
 mod list;
+mod prefixes;
 mod status;
 mod why;
 
 use std::process::ExitCode;
 
+use crate::bpf::lists::List;
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Limits how many connections a service gets, and how many it makes to each name.
@@ -27,6 +30,11 @@ enum Verb {
     Status(status::Arguments),
     List(list::Arguments),
     Why(why::Arguments),
+    /// Let prefixes pass, whatever the limits say; wins over deny
+    Allow(prefixes::Arguments),
+    /// Refuse prefixes, whatever the limits say
+    Deny(prefixes::Arguments),
+    Confirm(confirm::Arguments),
 }
 
 /// How to print an answer.
@@ -56,6 +64,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Status(arguments) => status::run(&arguments).await,
             Verb::List(arguments) => list::run(&arguments),
             Verb::Why(arguments) => why::run(&arguments),
+            Verb::Allow(arguments) => prefixes::run(List::Allow, &arguments),
+            Verb::Deny(arguments) => prefixes::run(List::Deny, &arguments),
+            Verb::Confirm(arguments) => confirm::run(&arguments).await,
         }
     })
 }

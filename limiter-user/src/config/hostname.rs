@@ -1,12 +1,12 @@
 //! What a rule lists: `google.com`, `*.google.com`, `192.0.2.0/24`, `2001:db8::1`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::{IpNet, Ipv4Net};
 use limiter_common::key::Address;
 
+use super::network::Network;
 use super::unreadable;
 use crate::failure::Failure;
 
@@ -15,8 +15,6 @@ const CURE: &str =
 /// Of the form with dots (RFC 1035, 2.3.4).
 const MAX_TEXT: usize = 253;
 const MAX_LABEL: usize = 63;
-/// Bits before the IPv4 address in its mapped form.
-const MAPPED: u8 = 96;
 
 /// A name, all names below one, or a network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,19 +24,14 @@ pub enum HostPattern {
     /// Every name that ends in a dot and this one.
     Wildcard(String),
     /// Every address in it.
-    Network(IpNet),
+    Network(Network),
 }
 
 impl HostPattern {
     /// A network as the kernel looks it up: its address, and how many bits of 128 count. `None` for names.
     pub fn mapped(&self) -> Option<(Address, u32)> {
         match self {
-            Self::Network(IpNet::V4(net)) => {
-                Some((Address::from_v4(net.addr().octets()), 96 + u32::from(net.prefix_len())))
-            }
-            Self::Network(IpNet::V6(net)) => {
-                Some((Address::from_v6(net.addr().octets()), net.prefix_len().into()))
-            }
+            Self::Network(network) => Some(network.mapped()),
             Self::Exact(_) | Self::Wildcard(_) => None,
         }
     }
@@ -46,7 +39,7 @@ impl HostPattern {
 
 impl From<IpAddr> for HostPattern {
     fn from(address: IpAddr) -> Self {
-        Self::Network(IpNet::from(address.to_canonical()))
+        Self::Network(address.into())
     }
 }
 
@@ -59,7 +52,7 @@ impl FromStr for HostPattern {
             return Ok(address.into());
         }
         if trimmed.contains('/') {
-            return network(text, trimmed).map(Self::Network);
+            return text.parse().map(Self::Network);
         }
         match trimmed.strip_prefix("*.") {
             Some(rest) => name(text, rest).map(Self::Wildcard),
@@ -73,31 +66,8 @@ impl fmt::Display for HostPattern {
         match self {
             Self::Exact(name) => f.write_str(name),
             Self::Wildcard(name) => write!(f, "*.{name}"),
-            Self::Network(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
-            Self::Network(net) => net.fmt(f),
+            Self::Network(network) => network.fmt(f),
         }
-    }
-}
-
-fn network(text: &str, part: &str) -> Result<IpNet, Failure> {
-    let net: IpNet = part.parse().map_err(|_| unreadable(text, part, "is not a network", CURE))?;
-    if net.addr() != net.network() {
-        let cure = format!("the network that it lies in is {}", net.trunc());
-        return Err(unreadable(text, part, "has bits set behind its prefix", &cure));
-    }
-    let mapped: IpAddr = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into();
-    if net.prefix_len() < MAPPED && net.contains(&mapped) {
-        let cure =
-            "IPv4 addresses lie in it as well (::ffff:0:0/96): write 0.0.0.0/0, or 2000::/3 for IPv6 alone";
-        return Err(unreadable(text, part, "is two networks in one", cure));
-    }
-    // What is IPv4-mapped is IPv4 to every program of ours.
-    match net {
-        IpNet::V6(v6) if v6.prefix_len() >= MAPPED => match v6.addr().to_canonical() {
-            IpAddr::V4(v4) => Ok(Ipv4Net::new_assert(v4, v6.prefix_len() - MAPPED).into()),
-            IpAddr::V6(_) => Ok(net),
-        },
-        _ => Ok(net),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod duration;
 pub mod errno;
 pub mod host;
 pub mod hostname;
+pub mod network;
 pub mod ports;
 pub mod prefix;
 pub mod rate;

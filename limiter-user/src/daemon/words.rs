@@ -5,8 +5,11 @@ use std::time::Duration;
 use limiter_common::outbound::{DEFAULT_RULE, FIRST_RULE, Kind, PER_IP_RULE};
 use limiter_common::rule::Action;
 
+use crate::bpf::lists::List;
 use crate::config::host::{HostLimits, Share};
+use crate::config::network::Network;
 use crate::policy::{InboundRule, OutboundPolicy};
+use crate::ssh;
 use crate::state::{HostRuleState, OutboundState, RuleState, State};
 
 /// Says what is attached where, how, and what it does.
@@ -25,9 +28,31 @@ pub fn announce(state: &State) {
             println!("limiterctl: {}", describe_host_rule(rule, outbound));
         }
     }
+    if let Some(time) = &state.detaches_at {
+        println!("limiterctl: detaches at {time}, unless you say: limiterctl confirm");
+    }
     for rule in &state.rules {
         println!("limiterctl: {}", describe(rule));
     }
+}
+
+/// Says so where the person who attaches comes through a port that is limited, or is denied altogether.
+pub fn warn_of_own_session(state: &State, lists: &[(List, Vec<Network>)]) {
+    let Some(peer) = ssh::peer() else { return };
+    let Some(rule) = state.rules.iter().find(|rule| rule.has_port(peer.port)) else { return };
+    let is_on = |list| {
+        let mut networks = lists.iter().filter(|(l, _)| *l == list).flat_map(|(_, networks)| networks);
+        networks.any(|network| network.contains(peer.address))
+    };
+    if is_on(List::Allow) {
+        return;
+    }
+    let what = if is_on(List::Deny) { "is denied" } else { "falls under it" };
+    eprintln!(
+        "limiterctl: warning: rule '{}' holds at port {}, by which you are logged in, and your address {what}",
+        rule.name, peer.port
+    );
+    eprintln!("  keep yourself out of it with: limiterctl allow add {}", peer.address);
 }
 
 /// Says that a listed name has no address, for this process. It is tried again all the while.
@@ -71,6 +96,9 @@ fn describe(rule: &RuleState) -> String {
     if let Some(total) = &rule.total_rate {
         limits.push(format!("{total} for all together"));
     }
+    if let Some(open) = rule.max_open {
+        limits.push(format!("{open} open for each {}", rule.source_prefix));
+    }
     let backoff = pause(rule.backoff_ms);
     let then = if rule.monitor { "counted and let through" } else { &rule.action };
     format!("port {}: {}{backoff}; over it: {then}", rule.ports.join(","), limits.join(", "))
@@ -111,6 +139,7 @@ impl From<&InboundRule> for RuleState {
             ports: rule.ports.ranges(),
             rate: rule.rate.map(|rate| rate.to_string()),
             total_rate: rule.total_rate.map(|rate| rate.to_string()),
+            max_open: rule.max_open,
             backoff_ms: u64::try_from(rule.backoff.as_millis()).unwrap_or(u64::MAX),
             source_prefix: rule.source_prefix,
             action: match rule.action {

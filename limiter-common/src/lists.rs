@@ -1,0 +1,266 @@
+//! Prefixes whose sources are allowed or denied whatever the limits say.
+//!
+//! A prefix is an entry of a hash table, and a source is looked up once for each length that some entry has. So that
+//! sources far from any prefix pay nothing of that, a table of bits says which blocks of addresses have an entry: for IPv4
+//! each /24 has a bit of its own, for IPv6 each /32 has one that it may share with others.
+//!
+//! There are two generations of all of it. A packet reads once which of them holds, so that a list that is replaced is
+//! replaced for it as a whole.
+
+use crate::key::Address;
+
+/// Generations; 0 in place of one says that nothing is listed.
+pub const GENERATIONS: u32 = 2;
+/// Scopes: 0 is every rule, others are the rule with that number.
+pub const SCOPES: u32 = 256;
+/// The scope of every rule.
+pub const EVERY_RULE: u32 = 0;
+/// In place of a time: for ever.
+pub const FOREVER: u64 = u64::MAX >> 1;
+/// Blocks of addresses with a bit each.
+pub const BLOCKS: u32 = 1 << 24;
+/// IPv6 prefixes shorter than this set no bits; then every IPv6 source is looked up.
+pub const BROAD: u32 = 24;
+/// The shortest IPv6 prefix that lies in one block.
+pub const BLOCK_V6: u32 = 32;
+/// The same for IPv4.
+pub const BLOCK_V4: u32 = 24;
+/// Bits before the IPv4 address in its mapped form.
+const MAPPED: u32 = 96;
+
+/// A prefix in a list.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// 1 or 2.
+    pub generation: u16,
+    /// Where it holds: [`EVERY_RULE`], or a rule's number.
+    pub scope: u16,
+    /// How many bits of `network` count; those of an IPv4 prefix, and 96.
+    pub length: u32,
+    /// The address; all other bits are zero.
+    pub network: Address,
+}
+
+const _: () = assert!(size_of::<Key>() == 24);
+
+/// Until when it is on which list, in nanoseconds of `CLOCK_MONOTONIC`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// 0 where it is not allowed.
+    pub allowed_until: u64,
+    /// 0 where it is not denied.
+    pub denied_until: u64,
+}
+
+const _: () = assert!(size_of::<Entry>() == 16);
+
+/// Which lengths the prefixes of a scope have, a bit each: those of IPv4 in the first word, then those of IPv6.
+pub const LENGTHS: usize = 4;
+
+/// What a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// It passes, and no limit looks at it.
+    Allowed,
+    /// It is refused.
+    Denied,
+}
+
+/// One generation.
+pub trait Lists {
+    /// One of the [`LENGTHS`] words of a scope.
+    fn lengths(&self, scope: u32, word: usize) -> u64;
+    /// The entry of a prefix.
+    fn entry(&self, scope: u32, length: u32, network: &Address) -> Option<Entry>;
+    /// As [`find_in_word`].
+    #[inline(always)]
+    fn find_in_word(&self, scope: u32, word: usize, source: &Address, now: u64) -> Option<Listed> {
+        find_in_word(self, scope, word, source, now)
+    }
+}
+
+/// Looks a source up in one scope. An entry that allows wins over all that deny.
+#[inline(always)]
+pub fn find<L: Lists>(lists: &L, scope: u32, source: &Address, v6: bool, now: u64) -> Option<Listed> {
+    if !v6 {
+        return lists.find_in_word(scope, 0, source, now);
+    }
+    let mut found = None;
+    for word in 1..LENGTHS {
+        match lists.find_in_word(scope, word, source, now) {
+            Some(Listed::Allowed) => return Some(Listed::Allowed),
+            Some(Listed::Denied) => found = Some(Listed::Denied),
+            None => {}
+        }
+    }
+    found
+}
+
+/// The same for the lengths that one word stands for.
+#[inline(always)]
+pub fn find_in_word<L: Lists + ?Sized>(
+    lists: &L,
+    scope: u32,
+    word: usize,
+    source: &Address,
+    now: u64,
+) -> Option<Listed> {
+    // Without branches in the loop: the verifier would follow each of them, each time.
+    let (mut allowed, mut denied) = (0, 0);
+    let mut lengths = lists.lengths(scope, word);
+    for _ in 0..u64::BITS {
+        if lengths == 0 {
+            break;
+        }
+        let length = length(word, lengths.trailing_zeros());
+        lengths &= lengths - 1;
+        if let Some(entry) = lists.entry(scope, length, &source.prefix(length)) {
+            allowed |= is_before(now, entry.allowed_until);
+            denied |= is_before(now, entry.denied_until);
+        }
+    }
+    if allowed != 0 {
+        Some(Listed::Allowed)
+    } else if denied != 0 {
+        Some(Listed::Denied)
+    } else {
+        None
+    }
+}
+
+/// 1 where `now` is before `time`, or else 0. Neither is over [`FOREVER`].
+#[inline(always)]
+const fn is_before(now: u64, time: u64) -> u64 {
+    now.wrapping_sub(time) >> 63
+}
+
+/// Which word, and which bit of it, stands for the length of a prefix.
+pub const fn bit(length: u32, v6: bool) -> (usize, u32) {
+    if v6 { (1 + (length / u64::BITS) as usize, length % u64::BITS) } else { (0, length - MAPPED) }
+}
+
+#[inline(always)]
+const fn length(word: usize, bit: u32) -> u32 {
+    const FIRST: [u32; LENGTHS] = [MAPPED, 0, 64, 128];
+
+    FIRST[word & (LENGTHS - 1)] + bit
+}
+
+/// The block that an address lies in.
+#[inline(always)]
+pub const fn block(address: &Address, v6: bool) -> u32 {
+    // 2^32 divided by the golden ratio. It need not be secret: who shares a block with a prefix is looked up, no more.
+    const SPREAD: u32 = 0x9e37_79b9;
+
+    let words = address.words();
+    if v6 { words[0].wrapping_mul(SPREAD) >> 8 } else { words[3] >> 8 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const NOW: u64 = 1000;
+
+    /// As user space keeps it.
+    #[derive(Default)]
+    struct Model {
+        entries: HashMap<(u32, u32, Address), Entry>,
+        lengths: HashMap<(u32, usize), u64>,
+    }
+
+    impl Model {
+        fn add(&mut self, scope: u32, network: Address, length: u32, v6: bool, entry: Entry) {
+            self.entries.insert((scope, length, network), entry);
+            let (word, bit) = bit(length, v6);
+            *self.lengths.entry((scope, word)).or_default() |= 1 << bit;
+        }
+    }
+
+    impl Lists for Model {
+        fn lengths(&self, scope: u32, word: usize) -> u64 {
+            self.lengths.get(&(scope, word)).copied().unwrap_or(0)
+        }
+
+        fn entry(&self, scope: u32, length: u32, network: &Address) -> Option<Entry> {
+            self.entries.get(&(scope, length, *network)).copied()
+        }
+    }
+
+    const fn denied(until: u64) -> Entry {
+        Entry { allowed_until: 0, denied_until: until }
+    }
+
+    const fn allowed(until: u64) -> Entry {
+        Entry { allowed_until: until, denied_until: 0 }
+    }
+
+    fn v4(a: [u8; 4]) -> Address {
+        Address::from_v4(a)
+    }
+
+    #[test]
+    fn prefixes_of_every_length_are_found_and_their_neighbours_are_not() {
+        let source = 0x2001_0db8_1234_5678_9abc_def0_1357_9bdf_u128;
+        for length in 0..=128u32 {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            let mut lists = Model::default();
+            lists.add(3, Address::from_v6((source & mask).to_be_bytes()), length, true, denied(FOREVER));
+            let find = |address: u128| find(&lists, 3, &Address::from_v6(address.to_be_bytes()), true, NOW);
+            assert_eq!(find(source), Some(Listed::Denied), "/{length}");
+            if length > 0 {
+                assert_eq!(find(source ^ 1 << (128 - length)), None, "/{length}");
+            }
+        }
+        for length in 0..=32u32 {
+            let (source, mask) = (0xc633_6407_u32, u32::MAX.checked_shl(32 - length).unwrap_or(0));
+            let mut lists = Model::default();
+            lists.add(0, v4((source & mask).to_be_bytes()), 96 + length, false, denied(FOREVER));
+            let find = |address: u32| find(&lists, 0, &v4(address.to_be_bytes()), false, NOW);
+            assert_eq!(find(source), Some(Listed::Denied), "/{length}");
+            if length > 0 {
+                assert_eq!(find(source ^ 1 << (32 - length)), None, "/{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_allows_wins_whichever_is_longer() {
+        for (allow, deny) in [(24, 16), (16, 24)] {
+            let mut lists = Model::default();
+            let net = |length: u32| v4([198, 51, if length == 24 { 100 } else { 0 }, 0]);
+            lists.add(0, net(allow), 96 + allow, false, allowed(FOREVER));
+            lists.add(0, net(deny), 96 + deny, false, denied(FOREVER));
+            assert_eq!(find(&lists, 0, &v4([198, 51, 100, 7]), false, NOW), Some(Listed::Allowed));
+            let outside = if allow == 24 { Some(Listed::Denied) } else { Some(Listed::Allowed) };
+            assert_eq!(find(&lists, 0, &v4([198, 51, 101, 7]), false, NOW), outside);
+        }
+    }
+
+    #[test]
+    fn an_entry_ends_at_its_time() {
+        let mut lists = Model::default();
+        lists.add(0, v4([198, 51, 100, 7]), 128, false, denied(NOW));
+        let find = |now| find(&lists, 0, &v4([198, 51, 100, 7]), false, now);
+        assert_eq!((find(NOW - 1), find(NOW)), (Some(Listed::Denied), None));
+    }
+
+    #[test]
+    fn a_scope_holds_for_itself_and_families_are_apart() {
+        let mut lists = Model::default();
+        lists.add(0, Address::from_v6([0; 16]), 0, true, denied(FOREVER));
+        assert_eq!(find(&lists, 0, &v4([198, 51, 100, 7]), false, NOW), None, "::/0 is IPv6");
+        assert_eq!(find(&lists, 1, &Address::from_v6([1; 16]), true, NOW), None, "another scope");
+    }
+
+    #[test]
+    fn an_ipv4_block_is_a_24() {
+        assert_eq!(block(&v4([1, 2, 3, 4]), false), 0x01_02_03);
+        assert_eq!(block(&v4([255, 255, 255, 255]), false), BLOCKS - 1);
+        assert!(block(&Address::from_v6([0xff; 16]), true) < BLOCKS);
+    }
+}

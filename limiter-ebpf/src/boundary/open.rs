@@ -1,0 +1,66 @@
+//! The same for open connections.
+
+use limiter_common::key::Address;
+use limiter_common::open::Pass;
+use limiter_common::packet::Syn;
+use limiter_common::pending::{self, Cells};
+use limiter_common::sources::WAYS;
+use limiter_common::verdict::Skip;
+
+use super::{MISSING, decode, encode};
+use crate::atomics::Word;
+use crate::inbound::Outcome;
+use crate::open;
+
+/// Beside a rule's number: an IPv6 address.
+const V6: u64 = 1 << 32;
+/// To be charged, and not only asked.
+const CHARGE: u64 = 1 << 33;
+
+/// Judges a SYN by how many connections its source holds.
+///
+/// # Errors
+///
+/// [`Skip::Internal`] where a map lacks an entry.
+#[inline(always)]
+pub fn judge(syn: &Syn, rule: u32, pass: Pass) -> Result<Outcome, Skip> {
+    let v6 = if syn.v6 { V6 } else { 0 };
+    let charge = if matches!(pass, Pass::Charge) { CHARGE } else { 0 };
+    decode(judge_open(&raw const syn.source, u64::from(rule) | v6 | charge))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_open(source: *const Address, what: u64) -> u64 {
+    // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
+    let Some(source) = (unsafe { source.as_ref() }) else {
+        return MISSING;
+    };
+    let pass = if what & CHARGE != 0 { Pass::Charge } else { Pass::Ask };
+    encode(open::judge(source, what as u32, what & V6 != 0, pass))
+}
+
+/// A set of cells in the table of pending handshakes.
+pub struct Pending<'a>(pub &'a [Word; WAYS]);
+
+impl Cells for Pending<'_> {
+    type Cell = Word;
+
+    #[inline(always)]
+    fn cells(&self) -> &[Word; WAYS] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn find(&self, tag: u16, now: u64) -> usize {
+        // The compiler sees that it is less than eight, and would not mask it; the verifier does not.
+        core::hint::black_box(find_pending(self.0, tag, now)) as usize
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_pending(cells: *const [Word; WAYS], tag: u16, now: u64) -> u64 {
+    // SAFETY: the verifier lets no caller through that does not point to a whole set, or to null.
+    unsafe { cells.as_ref() }.map_or(0, |cells| pending::find(cells, tag, now) as u64)
+}

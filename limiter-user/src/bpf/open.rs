@@ -1,0 +1,106 @@
+//! The program that counts open connections, and its maps.
+
+use std::collections::HashMap as StdHashMap;
+use std::fs::File;
+
+use anyhow::{Context as _, ensure};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray};
+use aya::programs::links::FdLink;
+use aya::programs::{CgroupAttachMode, SockOps, TestRun as _, TestRunOptions};
+use limiter_common::maps::{self, MAX_OPEN};
+use limiter_common::open::{Correction, Event, EventCounters, Key};
+
+use super::{Pins, Programs};
+
+/// The name of the program, and of its link.
+pub const COUNT_OPEN: &str = "count_open";
+/// The name of the program that corrects a count.
+pub const CORRECT: &str = "correct";
+
+impl Programs {
+    /// The program that counts.
+    pub fn count_open(&mut self) -> &mut SockOps {
+        self.program(COUNT_OPEN)
+    }
+
+    /// Lets it count the sockets of all processes in this cgroup, beside whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn attach_count_open(&mut self, cgroup: &File) -> anyhow::Result<FdLink> {
+        let program = self.count_open();
+        // A link is always one of several, and takes no flag that says so (`cgroup_bpf_link_attach` in the kernel).
+        let id = program
+            .attach(cgroup, CgroupAttachMode::Single)
+            .context("cannot attach the program that counts open connections")?;
+        Ok(program.take_link(id)?.try_into()?)
+    }
+
+    /// Corrects a count, unless it has changed; says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn correct(&mut self, correction: &Correction) -> anyhow::Result<bool> {
+        let frame = frame(correction);
+        let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
+        let result =
+            self.packets(CORRECT).test_run(options).context("cannot run the program that corrects")?;
+        ensure!(result.return_value <= 1, "the program that corrects returned {}", result.return_value);
+        Ok(result.return_value == 1)
+    }
+}
+
+/// The kernel wants an Ethernet header and takes it off again; this type is nobody's (IEEE 802, local experiments).
+fn frame(correction: &Correction) -> Vec<u8> {
+    let mut frame = [[0; 12].as_slice(), &[0x88, 0xb5]].concat();
+    let Correction { key, expected, next, counted } = correction;
+    frame.extend(key.rule.to_ne_bytes());
+    frame.extend(key.reserved.to_ne_bytes());
+    for word in key.source.halves().into_iter().chain([*expected, *next, *counted]) {
+        frame.extend(word.to_ne_bytes());
+    }
+    frame
+}
+
+/// The maps of open connections, from pins.
+pub struct OpenTables {
+    counts: HashMap<MapData, Key, u64>,
+    events: PerCpuArray<MapData, EventCounters>,
+}
+
+impl OpenTables {
+    /// Opens them.
+    ///
+    /// # Errors
+    ///
+    /// Where they are not there.
+    pub fn pinned(pins: &Pins) -> anyhow::Result<Self> {
+        Ok(Self {
+            counts: Map::HashMap(pins.map(maps::OPEN)?).try_into()?,
+            events: Map::PerCpuArray(pins.map(maps::OPEN_EVENTS)?).try_into()?,
+        })
+    }
+
+    /// The word of each count: see [`limiter_common::open::Count`].
+    pub fn counts(&self) -> StdHashMap<Key, u64> {
+        // Where an entry goes in the moment in which it is read, the kernel begins anew: so there is an end to it.
+        self.counts.iter().take(2 * MAX_OPEN as usize).filter_map(Result::ok).collect()
+    }
+
+    /// What all CPUs counted beside the rules.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn events(&self) -> anyhow::Result<EventCounters> {
+        let mut sum = EventCounters::default();
+        for cpu in self.events.get(&0, 0).context("cannot read the counters of events")?.iter() {
+            for event in Event::ALL {
+                sum.0[event as usize] += cpu.0[event as usize];
+            }
+        }
+        Ok(sum)
+    }
+}

@@ -1,0 +1,238 @@
+//! `limiterctl allow` and `limiterctl deny`.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use limiter_common::lists::{EVERY_RULE, FOREVER};
+use serde::Serialize;
+
+use super::{NO, Output};
+use crate::bpf::Pins;
+use crate::bpf::lists::{List, Listed, Lists};
+use crate::config::duration;
+use crate::config::network::Network;
+use crate::failure::Failure;
+use crate::state::State;
+use crate::{clock, host, ssh, table};
+
+/// In place of a file: standard input.
+const STDIN: &str = "-";
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Put prefixes on the list; one that is there gets the new end
+    Add {
+        #[command(flatten)]
+        prefixes: Prefixes,
+        /// Take them off again after this time: '1h'
+        #[arg(long, value_name = "TIME")]
+        r#for: Option<String>,
+    },
+    /// Take prefixes off the list; exits with 1 where none of them was on it
+    Remove {
+        #[command(flatten)]
+        prefixes: Prefixes,
+    },
+    /// Make these the whole list, in one step
+    Replace {
+        #[command(flatten)]
+        prefixes: Prefixes,
+    },
+    /// Print the list
+    List {
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Prefixes {
+    /// Networks and addresses: 203.0.113.0/24 2001:db8::1
+    #[arg(value_name = "PREFIX", required_unless_present = "file")]
+    prefixes: Vec<String>,
+    /// Read them from a file, one a line, '#' begins a comment; '-' is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Only for one rule, by its name
+    #[arg(long, value_name = "RULE")]
+    rule: Option<String>,
+}
+
+/// A prefix on a list; this is its JSON.
+#[derive(Debug, Serialize)]
+struct Row {
+    prefix: String,
+    /// Nothing where it holds for every rule.
+    rule: Option<String>,
+    /// Nothing where it has no end.
+    until: Option<String>,
+}
+
+/// Changes or prints a list of what is attached.
+pub fn run(list: List, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    host::check_privileges()?;
+    let state = State::load()?.filter(|state| !state.rules.is_empty()).ok_or_else(nothing_attached)?;
+    let mut lists = Lists::open(&Pins::locate())?;
+    match &arguments.verb {
+        Verb::Add { prefixes, r#for } => {
+            let time = r#for.as_deref().map(duration::parse).transpose();
+            let time =
+                time.map_err(|failure| Failure::new(format!("--for {}", failure.cause), failure.cure))?;
+            let listed = prefixes.listed(&state, time)?;
+            lists.add(list, &listed)?;
+            warn(list, &state, &listed);
+            println!("limiterctl: {} {}", count(listed.len()), done(list));
+        }
+        Verb::Remove { prefixes } => {
+            let removed = lists.remove(list, prefixes.scope(&state)?, &prefixes.networks()?)?;
+            println!("limiterctl: {} taken off", count(removed));
+            if removed == 0 {
+                return Ok(ExitCode::from(NO));
+            }
+        }
+        Verb::Replace { prefixes } => {
+            let listed = prefixes.listed(&state, None)?;
+            lists.replace(list, prefixes.scope(&state)?, &listed)?;
+            warn(list, &state, &listed);
+            println!("limiterctl: {} {}, and no other", count(listed.len()), done(list));
+        }
+        Verb::List { output } => print(&state, lists.read(list), *output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads prefixes from a file, or from standard input.
+///
+/// # Errors
+///
+/// The first line that is none, by its number.
+pub fn read(path: &Path) -> anyhow::Result<Vec<Network>> {
+    let (name, text) = if path.as_os_str() == STDIN {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        ("standard input".into(), text)
+    } else {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        (path.display().to_string(), text)
+    };
+    let mut networks = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let prefix = line.split('#').next().unwrap_or_default().trim();
+        if prefix.is_empty() {
+            continue;
+        }
+        let network = prefix.parse();
+        networks.push(
+            network.map_err(|f: Failure| Failure::new(format!("{name}:{number}: {}", f.cause), f.cure))?,
+        );
+    }
+    Ok(networks)
+}
+
+impl Prefixes {
+    fn networks(&self) -> anyhow::Result<Vec<Network>> {
+        let mut networks =
+            self.prefixes.iter().map(|prefix| prefix.parse()).collect::<Result<Vec<_>, Failure>>()?;
+        if let Some(path) = &self.file {
+            networks.extend(read(path)?);
+        }
+        Ok(networks)
+    }
+
+    fn scope(&self, state: &State) -> Result<u32, Failure> {
+        let Some(name) = &self.rule else { return Ok(EVERY_RULE) };
+        let number = (1..).zip(&state.rules).find(|(_, rule)| rule.name == *name);
+        number.map(|(number, _)| number).ok_or_else(|| {
+            let names: Vec<_> = state.rules.iter().map(|rule| rule.name.as_str()).collect();
+            Failure::new(format!("no rule is called '{name}'"), format!("here are: {}", names.join(", ")))
+        })
+    }
+
+    fn listed(&self, state: &State, time: Option<Duration>) -> anyhow::Result<Vec<Listed>> {
+        let until = time.map_or(FOREVER, |time| {
+            clock::now().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(FOREVER)).min(FOREVER)
+        });
+        let scope = self.scope(state)?;
+        let networks = self.networks()?.into_iter();
+        Ok(networks.map(|network| Listed { network, scope, until }).collect())
+    }
+}
+
+/// Says so where a person denies the address that he himself comes from.
+fn warn(list: List, state: &State, listed: &[Listed]) {
+    let Some(peer) = ssh::peer().filter(|_| list == List::Deny) else { return };
+    let rules = (1..).zip(&state.rules).filter(|(_, rule)| rule.has_port(peer.port));
+    let numbers: Vec<u32> = rules.map(|(number, _)| number).collect();
+    let mut denying = listed.iter().filter(|l| l.scope == EVERY_RULE || numbers.contains(&l.scope));
+    if !numbers.is_empty()
+        && let Some(denying) = denying.find(|listed| listed.network.contains(peer.address))
+    {
+        eprintln!(
+            "limiterctl: warning: {} covers {}, from which you are logged in by SSH: you cannot come back",
+            denying.network, peer.address
+        );
+        eprintln!("  take it back with: limiterctl deny remove {}", denying.network);
+    }
+}
+
+fn print(state: &State, mut listed: Vec<Listed>, output: Output) -> anyhow::Result<()> {
+    listed.sort_unstable_by_key(|listed| (listed.scope, listed.network));
+    let now = clock::now();
+    let rows = listed.into_iter().map(|listed| Row {
+        prefix: listed.network.to_string(),
+        rule: listed
+            .scope
+            .checked_sub(1)
+            .and_then(|index| state.rules.get(index as usize))
+            .map(|rule| rule.name.clone()),
+        until: (listed.until != FOREVER).then(|| table::time((listed.until - now).cast_signed())),
+    });
+    let rows: Vec<Row> = rows.collect();
+    let mut stdout = io::stdout().lock();
+    match output {
+        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&rows)?)?,
+        Output::Table => {
+            let mut table = table::new(["prefix", "rule", "until"]);
+            for row in rows {
+                let until = row.until.as_deref().map(table::whole_seconds);
+                table.add_row([
+                    row.prefix,
+                    row.rule.unwrap_or_else(|| "all".into()),
+                    until.unwrap_or_default(),
+                ]);
+            }
+            writeln!(stdout, "{table}")?;
+        }
+    }
+    Ok(())
+}
+
+fn count(prefixes: usize) -> String {
+    if prefixes == 1 { "1 prefix".into() } else { format!("{prefixes} prefixes") }
+}
+
+const fn done(list: List) -> &'static str {
+    match list {
+        List::Allow => "allowed",
+        List::Deny => "denied",
+    }
+}
+
+fn nothing_attached() -> Failure {
+    Failure::new(
+        "no rule is attached that a list could change",
+        "attach one first: limiterctl attach --interface eth0 --port 80 --rate '900/min burst 60'",
+    )
+}
