@@ -8,7 +8,8 @@ use crate::verdict::{Reason, Verdict};
 /// How often a compare-and-swap is tried. A try fails only because another CPU's succeeded.
 pub const TRIES: u32 = 8;
 
-/// The state of a rule's `total`, on a cache line of its own.
+/// The states that sources of a rule share, on a cache line of its own: that of all, that of strangers, when a flood of
+/// strangers was refused last, and since when ([`flood`](crate::flood)).
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Total(pub [u64; 8]);
@@ -24,26 +25,48 @@ pub struct Judgement {
     pub tenant: Tenant,
 }
 
+/// What sources of a rule share.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a, C> {
+    /// The state of all sources together.
+    pub total: &'a C,
+    /// That of all sources without a handshake, for one of them; `None` for a source that is known, or where the rule
+    /// makes no difference.
+    pub strangers: Option<&'a C>,
+}
+
 /// Judges a SYN at `now` of the source with `tag` in its `set`.
 ///
-/// The source is looked at first, then `total` is charged, then the source: so a source that is over its own rate
-/// uses up nothing of what all share, and a SYN that the total refuses costs its source nothing.
+/// The source is looked at first, then what it shares is charged, then the source: so a source that is over its own rate
+/// uses up nothing of what all share, a SYN that those refuse costs its source nothing, and a flood of strangers over
+/// their budget takes no cell of the table.
 #[inline(always)]
-pub fn judge<S: Cells + ?Sized>(rule: &Rule, set: &S, total: &S::Cell, tag: u16, now: u64) -> Judgement {
+pub fn judge<S: Cells + ?Sized>(
+    rule: &Rule,
+    set: &S,
+    shared: &Shared<'_, S::Cell>,
+    tag: u16,
+    now: u64,
+) -> Judgement {
     if rule.rate.is_none() {
-        return Judgement { verdict: charge(&rule.total, total, now), tenant: Tenant::Same };
+        return Judgement { verdict: charge_shared(rule, shared, now), tenant: Tenant::Same };
     }
-    let mut within_total = rule.total.is_none();
+    let mut within_shared = rule.total.is_none() && shared.strangers.is_none();
     for _ in 0..TRIES {
         let found = set.find(tag, now);
         let state = sources::state(found.old, tag, now);
         let decision = rule.rate.admit(state, now);
-        if matches!(decision.outcome, Outcome::Admitted) && !within_total {
-            match charge(&rule.total, total, now) {
-                Verdict::Pass => within_total = true,
-                refusal @ Verdict::Refuse(_) => {
-                    return Judgement { verdict: refusal, tenant: Tenant::Same };
+        if matches!(decision.outcome, Outcome::Admitted) {
+            if !within_shared {
+                match charge_shared(rule, shared, now) {
+                    Verdict::Pass => within_shared = true,
+                    refusal @ Verdict::Refuse(_) => {
+                        return Judgement { verdict: refusal, tenant: Tenant::Same };
+                    }
                 }
+            }
+            if rule.charges_handshakes() {
+                return Judgement { verdict: Verdict::Pass, tenant: Tenant::Same };
             }
         }
         if state.bits() == decision.next.bits()
@@ -56,11 +79,40 @@ pub fn judge<S: Cells + ?Sized>(rule: &Rule, set: &S, total: &S::Cell, tag: u16,
     Judgement { verdict: Verdict::Refuse(Reason::Contention), tenant: Tenant::Same }
 }
 
-/// Charges one SYN to what all sources of a rule share.
+/// Charges a handshake that was completed at `now` by the source with `tag` in its `set`; says whose cell it got.
+///
+/// It is too late to refuse it. What passed together with it, as SYNs, may be more than the rate had left.
+#[inline(always)]
+pub fn charge_handshake<S: Cells + ?Sized>(rule: &Rule, set: &S, tag: u16, now: u64) -> Tenant {
+    for _ in 0..TRIES {
+        let found = set.find(tag, now);
+        let state = sources::state(found.old, tag, now);
+        let next = rule.rate.admit(state, now).next;
+        if state.bits() == next.bits()
+            || set.cells()[found.index & (WAYS - 1)].compare_exchange(found.old, sources::pack(tag, next))
+        {
+            return found.tenant;
+        }
+    }
+    Tenant::Same
+}
+
+/// Charges one SYN to what its source shares with others.
+#[inline(always)]
+fn charge_shared<C: Cell>(rule: &Rule, shared: &Shared<'_, C>, now: u64) -> Verdict {
+    if let Some(strangers) = shared.strangers
+        && let refusal @ Verdict::Refuse(_) = charge(&rule.strangers, strangers, now, Reason::Strangers)
+    {
+        return refusal;
+    }
+    charge(&rule.total, shared.total, now, Reason::Total)
+}
+
+/// Charges one SYN to a state that many share; where it is over, `reason` is why.
 ///
 /// A limit of [`Limit::NONE`] passes everything.
 #[inline(always)]
-pub fn charge<C: Cell>(limit: &Limit, total: &C, now: u64) -> Verdict {
+pub fn charge<C: Cell>(limit: &Limit, total: &C, now: u64, reason: Reason) -> Verdict {
     if limit.is_none() {
         return Verdict::Pass;
     }
@@ -68,7 +120,7 @@ pub fn charge<C: Cell>(limit: &Limit, total: &C, now: u64) -> Verdict {
         let old = total.load();
         let decision = limit.admit(State::from_bits(old), now);
         if !matches!(decision.outcome, Outcome::Admitted) {
-            return Verdict::Refuse(Reason::Total);
+            return Verdict::Refuse(reason);
         }
         if total.compare_exchange(old, decision.next.bits()) {
             return Verdict::Pass;

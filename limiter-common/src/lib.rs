@@ -9,6 +9,7 @@
 //! - [`key`] turns a source into a place in the table of sources
 //! - [`gcra`] decides whether one more attempt fits a rate
 //! - [`sources`] keeps each source's state in sets of eight cells
+//! - [`known`] remembers who completed a handshake; [`flood`] tells when a flood begins and ends
 //! - [`lists`] knows which prefixes are allowed or denied whatever the limits say
 //! - [`open`] counts the connections that a source holds; [`pending`] what is about to become one
 //! - [`name`] turns a DNS name into a number; [`dns`] reads names and addresses from messages
@@ -24,9 +25,11 @@
 extern crate std;
 
 pub mod dns;
+pub mod flood;
 pub mod gate;
 pub mod gcra;
 pub mod key;
+pub mod known;
 pub mod lists;
 pub mod mapping;
 pub mod maps;

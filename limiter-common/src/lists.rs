@@ -74,22 +74,19 @@ pub trait Lists {
     fn lengths(&self, scope: u32, word: usize) -> u64;
     /// The entry of a prefix.
     fn entry(&self, scope: u32, length: u32, network: &Address) -> Option<Entry>;
-    /// As [`find_in_word`].
+    /// As [`find_in_part`].
     #[inline(always)]
-    fn find_in_word(&self, scope: u32, word: usize, source: &Address, now: u64) -> Option<Listed> {
-        find_in_word(self, scope, word, source, now)
+    fn find_in_part(&self, scope: u32, part: u32, source: &Address, now: u64) -> Option<Listed> {
+        find_in_part(self, scope, part, source, now)
     }
 }
 
 /// Looks a source up in one scope. An entry that allows wins over all that deny.
 #[inline(always)]
 pub fn find<L: Lists>(lists: &L, scope: u32, source: &Address, v6: bool, now: u64) -> Option<Listed> {
-    if !v6 {
-        return lists.find_in_word(scope, 0, source, now);
-    }
     let mut found = None;
-    for word in 1..LENGTHS {
-        match lists.find_in_word(scope, word, source, now) {
+    for part in if v6 { PARTS_V6 } else { PARTS_V4 } {
+        match lists.find_in_part(scope, part, source, now) {
             Some(Listed::Allowed) => return Some(Listed::Allowed),
             Some(Listed::Denied) => found = Some(Listed::Denied),
             None => {}
@@ -98,23 +95,29 @@ pub fn find<L: Lists>(lists: &L, scope: u32, source: &Address, v6: bool, now: u6
     found
 }
 
-/// The same for the lengths that one word stands for.
+/// Halves of the [`LENGTHS`] words, which are looked at one by one: the verifier follows a loop of 32 turns in half the
+/// time of one of 64.
+const PARTS_V4: core::ops::Range<u32> = 0..2;
+const PARTS_V6: core::ops::Range<u32> = 2..7;
+
+/// The same for the lengths that half a word stands for.
 #[inline(always)]
-pub fn find_in_word<L: Lists + ?Sized>(
+pub fn find_in_part<L: Lists + ?Sized>(
     lists: &L,
     scope: u32,
-    word: usize,
+    part: u32,
     source: &Address,
     now: u64,
 ) -> Option<Listed> {
     // Without branches in the loop: the verifier would follow each of them, each time.
     let (mut allowed, mut denied) = (0, 0);
-    let mut lengths = lists.lengths(scope, word);
-    for _ in 0..u64::BITS {
+    let (word, shift) = ((part / 2) as usize & (LENGTHS - 1), part % 2 * u32::BITS);
+    let mut lengths = (lists.lengths(scope, word) >> shift) as u32;
+    for _ in 0..u32::BITS {
         if lengths == 0 {
             break;
         }
-        let length = length(word, lengths.trailing_zeros());
+        let length = FIRST[word] + shift + lengths.trailing_zeros();
         lengths &= lengths - 1;
         if let Some(entry) = lists.entry(scope, length, &source.prefix(length)) {
             allowed |= is_before(now, entry.allowed_until);
@@ -141,12 +144,8 @@ pub const fn bit(length: u32, v6: bool) -> (usize, u32) {
     if v6 { (1 + (length / u64::BITS) as usize, length % u64::BITS) } else { (0, length - MAPPED) }
 }
 
-#[inline(always)]
-const fn length(word: usize, bit: u32) -> u32 {
-    const FIRST: [u32; LENGTHS] = [MAPPED, 0, 64, 128];
-
-    FIRST[word & (LENGTHS - 1)] + bit
-}
+/// The length that the lowest bit of each word stands for.
+const FIRST: [u32; LENGTHS] = [MAPPED, 0, 64, 128];
 
 /// The block that an address lies in.
 #[inline(always)]

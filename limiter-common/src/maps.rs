@@ -19,6 +19,8 @@ pub const PENDING: &str = "PENDING";
 /// Per-CPU array of [`EventCounters`](crate::open::EventCounters), one element.
 pub const OPEN_EVENTS: &str = "OPEN_EVENTS";
 
+/// Array of [`Set`](crate::sources::Set): sources that completed a handshake, as in [`known`](crate::known).
+pub const KNOWN: &str = "KNOWN";
 /// Hash of [`Entry`](crate::lists::Entry), by [`Key`](crate::lists::Key): prefixes that are allowed or denied.
 pub const PREFIXES: &str = "PREFIXES";
 /// Array of the [`LENGTHS`](crate::lists::LENGTHS) words of each scope, the second generation's behind the first's.
@@ -41,6 +43,8 @@ pub const MAX_RULES: u32 = 256;
 pub const DEFAULT_SOURCES: u64 = 1 << 20;
 /// How many sources with open connections are counted.
 pub const MAX_OPEN: u32 = 1 << 18;
+/// How many sources that completed a handshake are remembered: 2 MiB.
+pub const MAX_KNOWN: u32 = 1 << 18;
 /// How many prefixes can be listed.
 pub const MAX_PREFIXES: u32 = 1 << 18;
 /// How many sources with pending handshakes have a cell of their own: 1 MiB.

@@ -101,7 +101,8 @@ pub enum Pass {
 ///
 /// What is pending is read before what is open. A handshake that ends is first counted as open and then taken away from
 /// what is pending: so it is counted once or, for an instant, twice, and never not at all. For the same reason the cell
-/// must not have changed when the SYN is charged.
+/// must not have changed when the SYN is charged. It may have changed and come back meanwhile; so all is looked at once
+/// more afterwards, and the place given back where there was none.
 #[inline(always)]
 pub fn judge<S: Cells + ?Sized>(
     max_open: u32,
@@ -117,8 +118,17 @@ pub fn judge<S: Cells + ?Sized>(
         if !admit(max_open, open(), pending::count(old, tag, now)) {
             return Verdict::Refuse(Reason::Open);
         }
-        if matches!(pass, Pass::Ask) || cell.compare_exchange(old, pending::passed(old, tag, now)) {
+        if matches!(pass, Pass::Ask) {
             return Verdict::Pass;
+        }
+        if cell.compare_exchange(old, pending::passed(old, tag, now)) {
+            let pending = pending::count(cell.load(), tag, now);
+            return if open().saturating_add(pending) <= max_open {
+                Verdict::Pass
+            } else {
+                pending::settle(set, tag, now);
+                Verdict::Refuse(Reason::Open)
+            };
         }
     }
     Verdict::Refuse(Reason::Contention)

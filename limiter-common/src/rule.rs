@@ -13,6 +13,17 @@ pub enum Action {
     Reset = 1,
 }
 
+/// What uses up the rate of a source.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Charge {
+    /// A SYN. It is judged before the kernel has done anything for it, and anybody can send one in another's name.
+    #[default]
+    Syn = 0,
+    /// A handshake that was completed. Nobody can forge one; SYNs pass until the rate is used up.
+    Handshake = 1,
+}
+
 /// One rule, for all of its ports together.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +32,8 @@ pub struct Rule {
     pub rate: Limit,
     /// New connections of all sources together.
     pub total: Limit,
+    /// New connections of all sources together that have not completed a handshake lately.
+    pub strangers: Limit,
     /// Which bits of an IPv4-mapped source make its prefix.
     pub mask_v4: Address,
     /// Which bits of an IPv6 source make its prefix.
@@ -31,17 +44,29 @@ pub struct Rule {
     pub monitor: u32,
     /// Connections that one source prefix may hold open; 0 where that is not limited.
     pub max_open: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// A [`Charge`].
+    pub charge: u32,
 }
 
-const _: () = assert!(size_of::<Rule>() == 96);
+const _: () = assert!(size_of::<Rule>() == 120);
 
 impl Rule {
     /// Which bits of a source make its prefix.
     #[inline(always)]
     pub const fn mask(&self, v6: bool) -> &Address {
         if v6 { &self.mask_v6 } else { &self.mask_v4 }
+    }
+
+    /// Whether SYNs use up nothing of a source's rate.
+    #[inline(always)]
+    pub const fn charges_handshakes(&self) -> bool {
+        self.charge == Charge::Handshake as u32
+    }
+
+    /// Whether handshakes matter to it: they are counted, and remembered.
+    #[inline(always)]
+    pub const fn watches_handshakes(&self) -> bool {
+        self.max_open != 0 || !self.strangers.is_none() || self.charges_handshakes()
     }
 
     /// What to do to a SYN that is refused, or `None` where it is only counted.

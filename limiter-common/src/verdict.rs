@@ -16,33 +16,43 @@ pub enum Reason {
     Open = 4,
     /// Its source is on a list of what is denied.
     Denied = 5,
+    /// Its source has not completed a handshake lately, and all such sources together are over what they share.
+    Strangers = 6,
     /// The destination's address is over the rate of each address.
-    PerIp = 6,
+    PerIp = 7,
     /// A DNS query: its name is over the rule's lookups.
-    Lookups = 7,
+    Lookups = 8,
     /// A packet: its destination is over the rule's packets.
-    Packets = 8,
+    Packets = 9,
     /// A packet: its destination is over the rule's bytes.
-    Bytes = 9,
+    Bytes = 10,
 }
 
 impl Reason {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Rate,
         Self::Backoff,
         Self::Total,
         Self::Contention,
         Self::Open,
         Self::Denied,
+        Self::Strangers,
         Self::PerIp,
         Self::Lookups,
         Self::Packets,
         Self::Bytes,
     ];
     /// Those of SYNs, in the order of their counters.
-    pub const INBOUND: [Self; 6] =
-        [Self::Rate, Self::Backoff, Self::Total, Self::Contention, Self::Open, Self::Denied];
+    pub const INBOUND: [Self; 7] = [
+        Self::Rate,
+        Self::Backoff,
+        Self::Total,
+        Self::Contention,
+        Self::Open,
+        Self::Denied,
+        Self::Strangers,
+    ];
     /// Those of connections, queries and packets to a destination.
     pub const OUTBOUND: [Self; 7] =
         [Self::Rate, Self::Backoff, Self::Contention, Self::PerIp, Self::Lookups, Self::Packets, Self::Bytes];
@@ -56,6 +66,7 @@ impl Reason {
             Self::Contention => "contention",
             Self::Open => "open",
             Self::Denied => "denied",
+            Self::Strangers => "strangers",
             Self::PerIp => "per_ip",
             Self::Lookups => "lookups",
             Self::Packets => "packets",
@@ -73,10 +84,11 @@ impl Reason {
             3 => Self::Contention,
             4 => Self::Open,
             5 => Self::Denied,
-            6 => Self::PerIp,
-            7 => Self::Lookups,
-            8 => Self::Packets,
-            9 => Self::Bytes,
+            6 => Self::Strangers,
+            7 => Self::PerIp,
+            8 => Self::Lookups,
+            9 => Self::Packets,
+            10 => Self::Bytes,
             _ => return None,
         })
     }
@@ -209,7 +221,7 @@ pub struct RuleCounters {
     pub evictions: u64,
 }
 
-const _: () = assert!(size_of::<RuleCounters>() == 88);
+const _: () = assert!(size_of::<RuleCounters>() == 96);
 
 /// What one CPU let pass without judging it, by [`Skip`].
 #[repr(C)]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use limiter_common::gate::{Judgement, charge, judge};
+use limiter_common::gate::{Judgement, Shared, charge, charge_handshake, judge};
 use limiter_common::gcra::Limit;
 use limiter_common::key::Address;
-use limiter_common::rule::{Action, Rule};
+use limiter_common::rule::{Action, Charge, Rule};
 use limiter_common::sources::{Cell, Cells, Tenant, WAYS};
 use limiter_common::verdict::{Reason, Verdict};
 
@@ -48,9 +48,15 @@ fn rule(rate: Limit, total: Limit) -> Rule {
         mask_v6: Address::mask(64),
         action: Action::Reset as u32,
         monitor: 0,
+        strangers: Limit::NONE,
         max_open: 0,
-        reserved: 0,
+        charge: 0,
     }
+}
+
+/// For a source that is known.
+fn all<C>(total: &C) -> Shared<'_, C> {
+    Shared { total, strangers: None }
 }
 
 fn per_second(count: u64, burst: u64, backoff: u64) -> Limit {
@@ -62,7 +68,7 @@ fn set() -> [Word; WAYS] {
 }
 
 fn verdict<S: Cells>(rule: &Rule, set: &S, total: &S::Cell, tag: u16, now: u64) -> Verdict {
-    judge(rule, set, total, tag, now).verdict
+    judge(rule, set, &all(total), tag, now).verdict
 }
 
 #[test]
@@ -78,12 +84,12 @@ fn a_source_passes_its_burst_and_is_then_over_its_rate() {
 #[test]
 fn a_newcomer_is_told_apart_from_a_source_that_was_there() {
     let (rule, set, total) = (rule(per_second(10, 3, 0), Limit::NONE), set(), Word::default());
-    assert_eq!(judge(&rule, &set, &total, 7, NOW).tenant, Tenant::Idle);
-    assert_eq!(judge(&rule, &set, &total, 7, NOW).tenant, Tenant::Same);
+    assert_eq!(judge(&rule, &set, &all(&total), 7, NOW).tenant, Tenant::Idle);
+    assert_eq!(judge(&rule, &set, &all(&total), 7, NOW).tenant, Tenant::Same);
     for tag in 100..107 {
-        assert_eq!(judge(&rule, &set, &total, tag, NOW).tenant, Tenant::Idle);
+        assert_eq!(judge(&rule, &set, &all(&total), tag, NOW).tenant, Tenant::Idle);
     }
-    assert_eq!(judge(&rule, &set, &total, 200, NOW).tenant, Tenant::Active);
+    assert_eq!(judge(&rule, &set, &all(&total), 200, NOW).tenant, Tenant::Active);
 }
 
 #[test]
@@ -114,7 +120,7 @@ fn what_the_total_refuses_costs_the_source_nothing_and_takes_no_cell() {
     assert_eq!(verdict(&rule, &set, &total, 7, NOW), Verdict::Pass);
     for _ in 0..100 {
         let refused = Judgement { verdict: Verdict::Refuse(Reason::Total), tenant: Tenant::Same };
-        assert_eq!(judge(&rule, &set, &total, 8, NOW), refused);
+        assert_eq!(judge(&rule, &set, &all(&total), 8, NOW), refused);
     }
     assert_eq!(set.iter().filter(|cell| cell.load() != 0).count(), 1);
     assert_eq!(verdict(&rule, &set, &total, 8, NOW + SECOND / 10), Verdict::Pass);
@@ -143,7 +149,7 @@ fn when_every_try_is_lost_the_packet_is_judged_over() {
     let set: [Contended; WAYS] = std::array::from_fn(|_| Contended);
     let rule = rule(per_second(10, 5, 0), Limit::NONE);
     assert_eq!(verdict(&rule, &set, &Contended, 7, NOW), Verdict::Refuse(Reason::Contention));
-    assert_eq!(charge(&rule.rate, &Contended, NOW), Verdict::Refuse(Reason::Contention));
+    assert_eq!(charge(&rule.rate, &Contended, NOW, Reason::Total), Verdict::Refuse(Reason::Contention));
 }
 
 /// Time stands still, so exactly the burst may pass, whoever asks.
@@ -173,4 +179,37 @@ fn two_threads_on_one_source_admit_the_burst_exactly() {
         assert!(passed <= burst, "{passed} of {burst}");
         assert!(passed + contended >= burst, "{passed} of {burst}, {contended} lost to contention");
     }
+}
+
+#[test]
+fn strangers_share_a_budget_and_take_no_cell_once_it_is_used_up() {
+    let rule = Rule { strangers: per_second(1, 3, 0), ..rule(per_second(1, 100, 0), per_second(1, 100, 0)) };
+    let (set, total, strangers) = (set(), Word::default(), Word::default());
+    let stranger = Shared { total: &total, strangers: Some(&strangers) };
+    let verdicts: Vec<_> = (1..=8).map(|tag| judge(&rule, &set, &stranger, tag, NOW).verdict).collect();
+    assert_eq!(verdicts[..3], [Verdict::Pass; 3]);
+    assert_eq!(verdicts[3..], [Verdict::Refuse(Reason::Strangers); 5]);
+    assert_eq!(set.iter().filter(|cell| cell.load() != 0).count(), 3, "who was refused has no cell");
+    let before = total.load();
+    assert_eq!(judge(&rule, &set, &stranger, 9, NOW).verdict, Verdict::Refuse(Reason::Strangers));
+    assert_eq!(total.load(), before, "and uses up nothing of what all share");
+    assert_eq!(judge(&rule, &set, &all(&total), 9, NOW).verdict, Verdict::Pass, "who is known is still served");
+}
+
+#[test]
+fn a_rule_for_handshakes_charges_no_syn() {
+    let rule = Rule { charge: Charge::Handshake as u32, ..rule(per_second(1, 3, 0), Limit::NONE) };
+    let (set, total) = (set(), Word::default());
+    let syns = |count| -> Vec<_> {
+        (0..count).map(|_| judge(&rule, &set, &all(&total), 7, NOW).verdict).collect()
+    };
+    assert_eq!(syns(50), [Verdict::Pass; 50], "forged ones cost nothing");
+    assert_eq!(charge_handshake(&rule, &set, 7, NOW), Tenant::Idle);
+    charge_handshake(&rule, &set, 7, NOW);
+    assert_eq!(syns(5), [Verdict::Pass; 5]);
+    charge_handshake(&rule, &set, 7, NOW);
+    assert_eq!(syns(5), [Verdict::Refuse(Reason::Rate); 5]);
+    // More than there was room for, of SYNs that had passed before.
+    charge_handshake(&rule, &set, 7, NOW);
+    assert_eq!(judge(&rule, &set, &all(&total), 7, NOW + SECOND).verdict, Verdict::Pass);
 }

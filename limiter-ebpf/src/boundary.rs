@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "arguments of global functions are raw, and their names are exported")]
 
+pub mod known;
 pub mod lists;
 pub mod open;
 pub mod outbound;
@@ -36,8 +37,8 @@ const PASS_REFUSED: u64 = 4;
 ///
 /// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge(syn: &Syn, rule: u32) -> Result<Outcome, Skip> {
-    decode(judge_syn(&raw const syn.source, rule, syn.v6.into()))
+pub fn judge(syn: &Syn, rule: u32, is_stranger: bool) -> Result<Outcome, Skip> {
+    decode(judge_syn(&raw const syn.source, rule, syn.v6.into(), is_stranger.into()))
 }
 
 #[inline(always)]
@@ -64,12 +65,12 @@ const fn decode(number: u64) -> Result<Outcome, Skip> {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judge_syn(source: *const Address, rule: u32, v6: u32) -> u64 {
+extern "C" fn judge_syn(source: *const Address, rule: u32, v6: u32, is_stranger: u32) -> u64 {
     // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
     let Some(source) = (unsafe { source.as_ref() }) else {
         return MISSING;
     };
-    encode(inbound::judge_source(source, rule, v6 != 0))
+    encode(inbound::judge_source(source, rule, v6 != 0, is_stranger != 0))
 }
 
 /// A set of cells in the table of sources.

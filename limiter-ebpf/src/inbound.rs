@@ -3,15 +3,17 @@
 #![expect(unsafe_code, reason = "asks the kernel for the time")]
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use limiter_common::gate::{self, Judgement};
+use limiter_common::flood::{self, Note};
+use limiter_common::gate::{self, Judgement, Shared};
 use limiter_common::key::{Address, Place};
 use limiter_common::lists::Listed;
 use limiter_common::open::Pass;
 use limiter_common::packet::{self, Packet, Syn};
 use limiter_common::rule::{Action, Rule};
-use limiter_common::sources::Tenant;
+use limiter_common::sources::{Cell as _, Overwrite as _, Tenant};
 use limiter_common::verdict::{Reason, RuleCounters, Skip, Verdict};
 
+use crate::atomics::Word;
 use crate::boundary::{self, Set};
 use crate::lists;
 use crate::tables::inbound as tables;
@@ -54,8 +56,8 @@ pub enum Outcome {
     Refuse(Option<Action>),
 }
 
-/// Who is listed is judged by that alone. A source that holds all the connections that it may uses up nothing of its rate, and what the rate refuses never
-/// becomes a pending handshake.
+/// Who is listed is judged by that alone. A source that holds all the connections that it may uses up nothing of its
+/// rate, and what the rate refuses never becomes a pending handshake.
 #[inline(always)]
 fn judge_syn(syn: &Syn, number: u32) -> Result<Outcome, Skip> {
     let rule = tables::rule(number).ok_or(Skip::Internal)?;
@@ -71,10 +73,11 @@ fn judge_syn(syn: &Syn, number: u32) -> Result<Outcome, Skip> {
         }
     }
     let is_held = rule.max_open != 0;
+    let is_stranger = !rule.strangers.is_none() && !boundary::known::is_known(syn, number);
     if is_held && let refusal @ Outcome::Refuse(_) = boundary::open::judge(syn, number, Pass::Ask)? {
         return Ok(refusal);
     }
-    match boundary::judge(syn, number)? {
+    match boundary::judge(syn, number, is_stranger)? {
         Outcome::Admit if is_held => boundary::open::judge(syn, number, Pass::Charge),
         outcome => Ok(outcome),
     }
@@ -86,10 +89,16 @@ fn judge_syn(syn: &Syn, number: u32) -> Result<Outcome, Skip> {
 ///
 /// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge_source(source: &Address, number: u32, v6: bool) -> Result<Outcome, Skip> {
+pub fn judge_source(source: &Address, number: u32, v6: bool, is_stranger: bool) -> Result<Outcome, Skip> {
     let rule = tables::rule(number).ok_or(Skip::Internal)?;
-    let judgement = judge_by(rule, number, source, v6).ok_or(Skip::Internal)?;
+    let shared = tables::shared(number).ok_or(Skip::Internal)?;
+    let now = now();
+    let judgement = judge_by(rule, number, source, v6, is_stranger.then_some(&shared[1]), &shared[0], now);
+    let judgement = judgement.ok_or(Skip::Internal)?;
     count(number, judgement);
+    if matches!(judgement.verdict, Verdict::Refuse(Reason::Strangers)) {
+        note_flood(&shared[2], &shared[3], now);
+    }
     Ok(match judgement.verdict {
         Verdict::Pass => Outcome::Admit,
         Verdict::Refuse(_) => Outcome::Refuse(rule.action()),
@@ -97,11 +106,28 @@ pub fn judge_source(source: &Address, number: u32, v6: bool) -> Result<Outcome, 
 }
 
 #[inline(always)]
-fn judge_by(rule: &Rule, number: u32, source: &Address, v6: bool) -> Option<Judgement> {
+fn judge_by(
+    rule: &Rule,
+    number: u32,
+    source: &Address,
+    v6: bool,
+    strangers: Option<&'static Word>,
+    total: &'static Word,
+    now: u64,
+) -> Option<Judgement> {
     let place = Place::of(tables::secret(), number, source, rule.mask(v6));
     let cells = tables::cells(place.set(tables::set_mask()))?;
-    let total = tables::total(number)?;
-    Some(gate::judge(rule, &Set(cells), total, place.tag(), now()))
+    Some(gate::judge(rule, &Set(cells), &Shared { total, strangers }, place.tag(), now))
+}
+
+#[inline(always)]
+fn note_flood(last: &Word, since: &Word, now: u64) {
+    match flood::note(last.load(), now) {
+        Note::Nothing => return,
+        Note::First => since.store(now),
+        Note::Last => {}
+    }
+    last.store(now);
 }
 
 #[inline(always)]
@@ -117,15 +143,21 @@ fn count(rule: u32, judgement: Judgement) {
             Verdict::Pass => counters.passed += 1,
             Verdict::Refuse(reason) => count_refusal(counters, reason),
         }
-        match judgement.tenant {
-            Tenant::Same => {}
-            Tenant::Idle => counters.sources += 1,
-            Tenant::Active => {
-                counters.sources += 1;
-                counters.evictions += 1;
-            }
-        }
+        count_tenant(counters, judgement.tenant);
     });
+}
+
+/// Counts a source that got a cell.
+#[inline(always)]
+pub const fn count_tenant(counters: &mut RuleCounters, tenant: Tenant) {
+    match tenant {
+        Tenant::Same => {}
+        Tenant::Idle => counters.sources += 1,
+        Tenant::Active => {
+            counters.sources += 1;
+            counters.evictions += 1;
+        }
+    }
 }
 
 /// Counts a SYN that a rule refused.

@@ -10,7 +10,8 @@ use aya_ebpf::helpers::{
     bpf_get_netns_cookie, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_skb_load_bytes,
 };
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext};
-use limiter_common::gate::TRIES;
+use limiter_common::gate::{self, TRIES};
+use limiter_common::known;
 use limiter_common::key::{Address, Place};
 use limiter_common::open::{Correction, Count, Event, Key, Pass};
 use limiter_common::pending::settle;
@@ -19,8 +20,9 @@ use limiter_common::sources::Cell as _;
 use limiter_common::verdict::{Skip, Verdict};
 
 use crate::atomics::Word;
+use crate::boundary::Set;
 use crate::boundary::open::Pending;
-use crate::inbound::{Outcome, count_refusal};
+use crate::inbound::{Outcome, count_refusal, count_tenant};
 use crate::tables::{inbound, open as tables};
 
 /// Whose connections these are, and where their handshakes are pending.
@@ -37,6 +39,11 @@ impl Source {
             key: Key { rule: number, reserved: 0, source: address.masked(mask) },
             place: Place::of(inbound::secret(), number, address, mask),
         }
+    }
+
+    #[inline(always)]
+    fn known(&self) -> Option<Set<'static>> {
+        tables::known(self.place.set(tables::KNOWN_MASK)).map(Set)
     }
 
     #[inline(always)]
@@ -71,6 +78,15 @@ pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Result<Out
     }
 }
 
+/// Whether a source has completed a handshake lately, or holds a connection.
+#[inline(always)]
+pub fn is_known(address: &Address, number: u32, v6: bool) -> bool {
+    let Some(rule) = inbound::rule(number) else { return false };
+    let source = Source::of(rule, number, address, v6);
+    let is_known = source.known().is_some_and(|set| known::is_known(&set, source.place.tag(), now()));
+    is_known || tables::open(&source.key) > 0
+}
+
 /// One event of a socket, of any process on this machine.
 #[inline(always)]
 pub fn event(ctx: &SockOpsContext) {
@@ -87,12 +103,16 @@ pub fn event(ctx: &SockOpsContext) {
                 // Without it the end of this connection is found by the daemon.
                 let _ = ctx.set_cb_flags(flags as i32);
                 opened(&source);
+                charge(&source);
+                meet(&source);
             }
         }
         // A socket that goes to TIME_WAIT is replaced by a smaller one, and is itself closed.
         BPF_SOCK_OPS_STATE_CB if new == BPF_TCP_CLOSE && old != BPF_TCP_CLOSE => {
             if let Some(source) = source(ctx) {
                 closed(&source.key);
+                // It was there until now, however long its handshake is ago.
+                meet(&source);
             }
         }
         _ => {}
@@ -109,7 +129,7 @@ fn source(ctx: &SockOpsContext) -> Option<Source> {
         return None;
     }
     let rule = inbound::rule(number)?;
-    if rule.max_open == 0 {
+    if !rule.watches_handshakes() {
         return None;
     }
     // SAFETY: a helper for this context (kernel 5.15).
@@ -143,6 +163,24 @@ fn opened(source: &Source) {
     if let Some(pending) = source.pending() {
         // Where other CPUs are faster in every try, it expires by itself.
         let _ = settle(&pending, source.place.tag(), now());
+    }
+}
+
+#[inline(always)]
+fn meet(source: &Source) {
+    if let Some(set) = source.known() {
+        known::meet(&set, source.place.tag(), now());
+    }
+}
+
+/// Charges a handshake to its source's rate, where the rule says so.
+#[inline(always)]
+fn charge(source: &Source) {
+    let number = source.key.rule;
+    let Some(rule) = inbound::rule(number).filter(|rule| rule.charges_handshakes()) else { return };
+    if let Some(cells) = inbound::cells(source.place.set(inbound::set_mask())) {
+        let tenant = gate::charge_handshake(rule, &Set(cells), source.place.tag(), exact_now());
+        inbound::count(number, |counters| count_tenant(counters, tenant));
     }
 }
 
@@ -226,7 +264,12 @@ fn now() -> u64 {
 }
 
 #[inline(always)]
-fn seed() -> u32 {
+fn exact_now() -> u64 {
     // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_ns() as u32 }
+    unsafe { bpf_ktime_get_ns() }
+}
+
+#[inline(always)]
+fn seed() -> u32 {
+    exact_now() as u32
 }

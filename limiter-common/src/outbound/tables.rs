@@ -13,7 +13,7 @@ pub struct HostCounters {
     pub refused: [u64; Reason::ALL.len()],
 }
 
-const _: () = assert!(size_of::<HostCounters>() == 88);
+const _: () = assert!(size_of::<HostCounters>() == 96);
 
 /// A name that has addresses, in the map by its [`NameId`](crate::name::NameId).
 #[repr(C)]

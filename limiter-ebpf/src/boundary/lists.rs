@@ -1,7 +1,7 @@
 //! The same for listed prefixes.
 
 use limiter_common::key::Address;
-use limiter_common::lists::{self, LENGTHS, Listed};
+use limiter_common::lists::{self, Listed};
 use limiter_common::packet::Syn;
 
 use crate::inbound::now;
@@ -34,27 +34,27 @@ extern "C" fn find_listed(source: *const Address, what: u64) -> u64 {
     encode(listed::find_in(generation, rule, source, v6, now()))
 }
 
-/// What a source is in one scope, by the lengths that one word stands for.
+/// What a source is in one scope, by the lengths that half a word stands for.
 #[inline(always)]
-pub fn find_in_word(
+pub fn find_in_part(
     generation: Generation,
     scope: u32,
-    word: usize,
+    part: u32,
     source: &Address,
     now: u64,
 ) -> Option<Listed> {
-    decode(find_prefix(&raw const *source, pack(scope, generation, false), word as u64, now))
+    decode(find_prefix(&raw const *source, pack(scope, generation, false), part.into(), now))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn find_prefix(source: *const Address, what: u64, word: u64, now: u64) -> u64 {
+extern "C" fn find_prefix(source: *const Address, what: u64, part: u64, now: u64) -> u64 {
     // SAFETY: as above.
     let Some(source) = (unsafe { source.as_ref() }) else {
         return NOTHING;
     };
     let (scope, generation, _) = unpack(what);
-    encode(lists::find_in_word(&generation, scope, word as usize & (LENGTHS - 1), source, now))
+    encode(lists::find_in_part(&generation, scope, part as u32, source, now))
 }
 
 #[inline(always)]

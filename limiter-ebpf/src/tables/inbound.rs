@@ -49,10 +49,10 @@ pub fn cells(set: u32) -> Option<&'static [Word; WAYS]> {
     SOURCES.get(set)
 }
 
-/// The state of a rule's total rate.
+/// What sources of a rule share, as in [`limiter_common::gate::Total`].
 #[inline(always)]
-pub fn total(rule: u32) -> Option<&'static Word> {
-    TOTALS.get(rule).map(|words| &words[0])
+pub fn shared(rule: u32) -> Option<&'static [Word; WAYS]> {
+    TOTALS.get(rule)
 }
 
 #[inline(always)]

@@ -79,7 +79,7 @@ impl Lists for Generation {
     }
 
     #[inline(always)]
-    fn find_in_word(&self, scope: u32, word: usize, source: &Address, now: u64) -> Option<Listed> {
-        boundary::find_in_word(*self, scope, word, source, now)
+    fn find_in_part(&self, scope: u32, part: u32, source: &Address, now: u64) -> Option<Listed> {
+        boundary::find_in_part(*self, scope, part, source, now)
     }
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
-use limiter_common::maps::{MAX_OPEN, MAX_PENDING};
+use limiter_common::maps::{MAX_KNOWN, MAX_OPEN, MAX_PENDING};
 use limiter_common::open::{Count, Event, EventCounters, Key};
 use limiter_common::sources::{Cell as _, WAYS};
 
@@ -17,12 +17,24 @@ static PENDING: Array<[Word; WAYS]> = Array::with_max_entries(MAX_PENDING / WAYS
 #[map]
 static OPEN_EVENTS: PerCpuArray<EventCounters> = PerCpuArray::with_max_entries(1, 0);
 
+#[map]
+static KNOWN: Array<[Word; WAYS]> = Array::with_max_entries(MAX_KNOWN / WAYS as u32, BPF_F_MMAPABLE);
+
 /// Written by the loader, before the kernel sees it.
 #[unsafe(no_mangle)]
 static NAMESPACE: u64 = 0;
 
 /// Which set of [`pending`] a place is in, by its mask.
 pub const PENDING_MASK: u32 = MAX_PENDING / WAYS as u32 - 1;
+
+/// Which set of [`known`] a place is in, by its mask.
+pub const KNOWN_MASK: u32 = MAX_KNOWN / WAYS as u32 - 1;
+
+/// A set of sources that completed a handshake.
+#[inline(always)]
+pub fn known(set: u32) -> Option<&'static [Word; WAYS]> {
+    KNOWN.get(set)
+}
 
 /// The count of a source's open connections.
 #[inline(always)]
