@@ -35,6 +35,9 @@ pub struct Status {
     /// Open connections, where a rule limits them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<OpenStatus>,
+    /// When all of it is taken off, unless somebody confirms it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detaches_at: Option<String>,
     /// Packets that passed unjudged because they were not understood, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// How full the table of sources is.
@@ -126,6 +129,7 @@ impl Status {
             rules: Vec::new(),
             outbound: None,
             connections: None,
+            detaches_at: None,
             skipped: BTreeMap::new(),
             source_table: None,
         }
@@ -164,6 +168,7 @@ impl Status {
             rules,
             outbound,
             connections,
+            detaches_at: state.detaches_at,
             skipped: Skip::ALL
                 .into_iter()
                 .filter(|skip| skip.is_counted())
@@ -182,6 +187,9 @@ impl Status {
             if let Some(why) = &attached.why_generic {
                 lines.push(format!("  not native: {why}"));
             }
+        }
+        if let Some(time) = &self.detaches_at {
+            lines.push(format!("detaches at {time}, unless you say: limiterctl confirm"));
         }
         if self.daemon_pid.is_none() {
             lines.push("the daemon is gone; its limits still hold (limiterctl detach removes them)".into());

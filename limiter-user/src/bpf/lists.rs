@@ -24,6 +24,8 @@ use crate::clock;
 use crate::config::network::Network;
 use crate::failure::Failure;
 
+type Entries = std::collections::HashMap<Key, Entry>;
+
 /// No packet is judged for as long as this.
 const ONE_PACKET: Duration = Duration::from_millis(20);
 const LOCK: &str = "/run/limiterctl/lists.lock";
@@ -135,21 +137,21 @@ impl Lists {
         let (old, now) = (self.current(), clock::now());
         let new = if old == 1 { 2 } else { 1 };
         self.empty(new)?;
-        let mut kept = Vec::new();
+        let mut entries = Entries::new();
         for (key, mut entry) in self.generation(old) {
             if u32::from(key.scope) == scope {
                 *list.until(&mut entry) = 0;
             }
             if !is_over(&entry, now) {
-                kept.push((key, entry));
+                entries.insert(Key { generation: new, ..key }, entry);
             }
         }
-        self.check_room(kept.len() + prefixes.len())?;
-        for (key, entry) in kept {
-            self.insert(&Key { generation: new, ..key }, entry)?;
-        }
         for listed in prefixes {
-            self.put(new, list, listed)?;
+            *list.until(entries.entry(key(new, listed.scope, listed.network)).or_default()) = listed.until;
+        }
+        self.check_room(entries.len())?;
+        for (key, entry) in &entries {
+            self.insert(key, *entry)?;
         }
         self.hold(new);
         thread::sleep(ONE_PACKET);
@@ -235,7 +237,8 @@ impl Lists {
 
     /// Empties a generation that does not hold.
     fn empty(&mut self, generation: u16) -> anyhow::Result<()> {
-        let keys: Vec<_> = self.generation(generation).map(|(key, _)| key).collect();
+        let keys = self.entries.keys().filter_map(Result::ok);
+        let keys: Vec<_> = keys.filter(|key| key.generation == generation).collect();
         for key in keys {
             self.entries.remove(&key).context("cannot remove a prefix")?;
         }
