@@ -2,7 +2,7 @@
 
 /// Array of [`PortSet`](crate::rule::PortSet): rule numbers by port, 64 ports an element.
 pub const PORTS: &str = "PORTS";
-/// Array of [`Rule`](crate::rule::Rule), by rule number; element 0 stays empty.
+/// Array of [`Rule`](crate::rule::Rule), by rule number; element [`RESETS_RULE`] is for resets.
 pub const RULES: &str = "RULES";
 /// Per-CPU array of [`RuleCounters`](crate::verdict::RuleCounters), by rule number.
 pub const COUNTERS: &str = "COUNTERS";
@@ -37,7 +37,9 @@ pub const SET_MASK: &str = "SET_MASK";
 /// Read-only data: the cookie of the network namespace whose connections are counted.
 pub const NAMESPACE: &str = "NAMESPACE";
 
-/// Rule numbers run from 1 to 255; 0 says that a port has no rule.
+/// Number of the rule that says how many resets are sent. No port has it: 0 says that a port has no rule.
+pub const RESETS_RULE: u32 = 0;
+/// Rule numbers run from 1 to 255.
 pub const MAX_RULES: u32 = 256;
 /// How many sources have a cell of their own, unless configured: 8 MiB.
 pub const DEFAULT_SOURCES: u64 = 1 << 20;

@@ -44,15 +44,8 @@ impl Reason {
         Self::Bytes,
     ];
     /// Those of SYNs, in the order of their counters.
-    pub const INBOUND: [Self; 7] = [
-        Self::Rate,
-        Self::Backoff,
-        Self::Total,
-        Self::Contention,
-        Self::Open,
-        Self::Denied,
-        Self::Strangers,
-    ];
+    pub const INBOUND: [Self; 7] =
+        [Self::Rate, Self::Backoff, Self::Total, Self::Contention, Self::Open, Self::Denied, Self::Strangers];
     /// Those of connections, queries and packets to a destination.
     pub const OUTBOUND: [Self; 7] =
         [Self::Rate, Self::Backoff, Self::Contention, Self::PerIp, Self::Lookups, Self::Packets, Self::Bytes];

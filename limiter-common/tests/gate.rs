@@ -193,16 +193,19 @@ fn strangers_share_a_budget_and_take_no_cell_once_it_is_used_up() {
     let before = total.load();
     assert_eq!(judge(&rule, &set, &stranger, 9, NOW).verdict, Verdict::Refuse(Reason::Strangers));
     assert_eq!(total.load(), before, "and uses up nothing of what all share");
-    assert_eq!(judge(&rule, &set, &all(&total), 9, NOW).verdict, Verdict::Pass, "who is known is still served");
+    assert_eq!(
+        judge(&rule, &set, &all(&total), 9, NOW).verdict,
+        Verdict::Pass,
+        "who is known is still served"
+    );
 }
 
 #[test]
 fn a_rule_for_handshakes_charges_no_syn() {
     let rule = Rule { charge: Charge::Handshake as u32, ..rule(per_second(1, 3, 0), Limit::NONE) };
     let (set, total) = (set(), Word::default());
-    let syns = |count| -> Vec<_> {
-        (0..count).map(|_| judge(&rule, &set, &all(&total), 7, NOW).verdict).collect()
-    };
+    let syns =
+        |count| -> Vec<_> { (0..count).map(|_| judge(&rule, &set, &all(&total), 7, NOW).verdict).collect() };
     assert_eq!(syns(50), [Verdict::Pass; 50], "forged ones cost nothing");
     assert_eq!(charge_handshake(&rule, &set, 7, NOW), Tenant::Idle);
     charge_handshake(&rule, &set, 7, NOW);

@@ -17,7 +17,6 @@ use aya_ebpf::programs::XdpContext;
 use limiter_common::key::Address;
 use limiter_common::packet::Syn;
 use limiter_common::packet::extensions::{self, Upper};
-use limiter_common::rule::Action;
 use limiter_common::sources::{self, Cells, Found, Tenant, WAYS};
 use limiter_common::verdict::Skip;
 
@@ -25,42 +24,16 @@ use crate::atomics::Word;
 use crate::frame::Frame;
 use crate::inbound::{self, Outcome};
 
-const PASS: u64 = 0;
-const DROP: u64 = 1;
-const RESET: u64 = 2;
-const MISSING: u64 = 3;
-const PASS_REFUSED: u64 = 4;
-
 /// Judges a SYN by the rates of a rule.
-///
-/// # Errors
-///
-/// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge(syn: &Syn, rule: u32, is_stranger: bool) -> Result<Outcome, Skip> {
-    decode(judge_syn(&raw const syn.source, rule, syn.v6.into(), is_stranger.into()))
+pub fn judge(syn: &Syn, rule: u32, is_stranger: bool) -> Outcome {
+    Outcome::from_number(judge_syn(&raw const syn.source, rule, syn.v6.into(), is_stranger.into()))
 }
 
+/// Whether the rates of a rule admit one more from the source of a SYN.
 #[inline(always)]
-const fn encode(outcome: Result<Outcome, Skip>) -> u64 {
-    match outcome {
-        Ok(Outcome::Admit) => PASS,
-        Ok(Outcome::Refuse(None)) => PASS_REFUSED,
-        Ok(Outcome::Refuse(Some(Action::Drop))) => DROP,
-        Ok(Outcome::Refuse(Some(Action::Reset))) => RESET,
-        Err(_) => MISSING,
-    }
-}
-
-#[inline(always)]
-const fn decode(number: u64) -> Result<Outcome, Skip> {
-    match number {
-        PASS => Ok(Outcome::Admit),
-        PASS_REFUSED => Ok(Outcome::Refuse(None)),
-        DROP => Ok(Outcome::Refuse(Some(Action::Drop))),
-        RESET => Ok(Outcome::Refuse(Some(Action::Reset))),
-        _ => Err(Skip::Internal),
-    }
+pub fn admits(syn: &Syn, rule: u32) -> bool {
+    judge_syn(&raw const syn.source, rule, syn.v6.into(), 0) == Outcome::Admit as u64
 }
 
 #[unsafe(no_mangle)]
@@ -68,9 +41,9 @@ const fn decode(number: u64) -> Result<Outcome, Skip> {
 extern "C" fn judge_syn(source: *const Address, rule: u32, v6: u32, is_stranger: u32) -> u64 {
     // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
     let Some(source) = (unsafe { source.as_ref() }) else {
-        return MISSING;
+        return Outcome::Missing as u64;
     };
-    encode(inbound::judge_source(source, rule, v6 != 0, is_stranger != 0))
+    inbound::judge_source(source, rule, v6 != 0, is_stranger != 0) as u64
 }
 
 /// A set of cells in the table of sources.

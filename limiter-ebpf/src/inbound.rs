@@ -42,67 +42,101 @@ pub fn judge<P: Packet>(packet: &P) -> Result<Inbound, Skip> {
     if rule == 0 {
         return Err(Skip::NoRule);
     }
-    match judge_syn(&syn, rule)? {
-        Outcome::Admit | Outcome::Refuse(None) => Ok(Inbound::Pass),
-        Outcome::Refuse(Some(action)) => Ok(Inbound::Refuse(action, Refused { syn, rule })),
+    match judge_syn(&syn, rule) {
+        Outcome::Admit | Outcome::Counted => Ok(Inbound::Pass),
+        Outcome::Drop => Ok(Inbound::Refuse(Action::Drop, Refused { syn, rule })),
+        Outcome::Reset => Ok(Inbound::Refuse(Action::Reset, Refused { syn, rule })),
+        Outcome::Missing => Err(Skip::Internal),
     }
 }
 
-/// What became of a SYN, and is counted.
-#[derive(Clone, Copy)]
+/// What became of a SYN, and is counted. Only a number: of what a variant holds besides, the compiler leaves half
+/// undefined, which the verifier refuses.
+#[repr(u64)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    Admit,
-    /// With what is to be done; nothing in monitor mode.
-    Refuse(Option<Action>),
+    Admit = 0,
+    /// Refused, in monitor mode.
+    Counted = 1,
+    Drop = 2,
+    Reset = 3,
+    /// A map lacks an entry.
+    Missing = 4,
+}
+
+impl Outcome {
+    /// What a rule does to what it refuses.
+    #[inline(always)]
+    pub const fn refuse(rule: &Rule) -> Self {
+        match rule.action() {
+            None => Self::Counted,
+            Some(Action::Drop) => Self::Drop,
+            Some(Action::Reset) => Self::Reset,
+        }
+    }
+
+    #[inline(always)]
+    pub const fn from_number(number: u64) -> Self {
+        match number {
+            0 => Self::Admit,
+            1 => Self::Counted,
+            2 => Self::Drop,
+            3 => Self::Reset,
+            _ => Self::Missing,
+        }
+    }
 }
 
 /// Who is listed is judged by that alone. A source that holds all the connections that it may uses up nothing of its
 /// rate, and what the rate refuses never becomes a pending handshake.
 #[inline(always)]
-fn judge_syn(syn: &Syn, number: u32) -> Result<Outcome, Skip> {
-    let rule = tables::rule(number).ok_or(Skip::Internal)?;
+fn judge_syn(syn: &Syn, number: u32) -> Outcome {
+    let Some(rule) = tables::rule(number) else { return Outcome::Missing };
     match lists::find(syn, number) {
         None => {}
         Some(Listed::Allowed) => {
             tables::count(number, |counters| counters.allowed += 1);
-            return Ok(Outcome::Admit);
+            return Outcome::Admit;
         }
         Some(Listed::Denied) => {
             tables::count(number, |counters| count_refusal(counters, Reason::Denied));
-            return Ok(Outcome::Refuse(rule.action()));
+            return Outcome::refuse(rule);
         }
     }
     let is_held = rule.max_open != 0;
     let is_stranger = !rule.strangers.is_none() && !boundary::known::is_known(syn, number);
-    if is_held && let refusal @ Outcome::Refuse(_) = boundary::open::judge(syn, number, Pass::Ask)? {
-        return Ok(refusal);
+    if is_held {
+        let outcome = boundary::open::judge(syn, number, Pass::Ask);
+        if outcome != Outcome::Admit {
+            return outcome;
+        }
     }
-    match boundary::judge(syn, number, is_stranger)? {
-        Outcome::Admit if is_held => boundary::open::judge(syn, number, Pass::Charge),
-        outcome => Ok(outcome),
+    let outcome = boundary::judge(syn, number, is_stranger);
+    if is_held && outcome == Outcome::Admit {
+        return boundary::open::judge(syn, number, Pass::Charge);
     }
+    outcome
 }
 
 /// Judges and counts a SYN from `source` by the rates of rule `number`.
-///
-/// # Errors
-///
-/// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge_source(source: &Address, number: u32, v6: bool, is_stranger: bool) -> Result<Outcome, Skip> {
-    let rule = tables::rule(number).ok_or(Skip::Internal)?;
-    let shared = tables::shared(number).ok_or(Skip::Internal)?;
+pub fn judge_source(source: &Address, number: u32, v6: bool, is_stranger: bool) -> Outcome {
+    let (Some(rule), Some(shared)) = (tables::rule(number), tables::shared(number)) else {
+        return Outcome::Missing;
+    };
     let now = now();
-    let judgement = judge_by(rule, number, source, v6, is_stranger.then_some(&shared[1]), &shared[0], now);
-    let judgement = judgement.ok_or(Skip::Internal)?;
+    let strangers = is_stranger.then_some(&shared[1]);
+    let Some(judgement) = judge_by(rule, number, source, v6, strangers, &shared[0], now) else {
+        return Outcome::Missing;
+    };
     count(number, judgement);
     if matches!(judgement.verdict, Verdict::Refuse(Reason::Strangers)) {
         note_flood(&shared[2], &shared[3], now);
     }
-    Ok(match judgement.verdict {
+    match judgement.verdict {
         Verdict::Pass => Outcome::Admit,
-        Verdict::Refuse(_) => Outcome::Refuse(rule.action()),
-    })
+        Verdict::Refuse(_) => Outcome::refuse(rule),
+    }
 }
 
 #[inline(always)]

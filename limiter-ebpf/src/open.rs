@@ -11,13 +11,13 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext};
 use limiter_common::gate::{self, TRIES};
-use limiter_common::known;
 use limiter_common::key::{Address, Place};
+use limiter_common::known;
 use limiter_common::open::{Correction, Count, Event, Key, Pass};
 use limiter_common::pending::settle;
 use limiter_common::rule::Rule;
 use limiter_common::sources::Cell as _;
-use limiter_common::verdict::{Skip, Verdict};
+use limiter_common::verdict::Verdict;
 
 use crate::atomics::Word;
 use crate::boundary::Set;
@@ -53,18 +53,14 @@ impl Source {
 }
 
 /// Judges a SYN from `address` under rule `number`, and counts it where it is refused.
-///
-/// # Errors
-///
-/// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Result<Outcome, Skip> {
-    let rule = inbound::rule(number).ok_or(Skip::Internal)?;
+pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Outcome {
+    let Some(rule) = inbound::rule(number) else { return Outcome::Missing };
     let source = Source::of(rule, number, address, v6);
-    let pending = source.pending().ok_or(Skip::Internal)?;
+    let Some(pending) = source.pending() else { return Outcome::Missing };
     let open = || tables::open(&source.key);
     match limiter_common::open::judge(rule.max_open, open, &pending, source.place.tag(), now(), pass) {
-        Verdict::Pass => Ok(Outcome::Admit),
+        Verdict::Pass => Outcome::Admit,
         Verdict::Refuse(reason) => {
             inbound::count(number, |counters| {
                 count_refusal(counters, reason);
@@ -73,7 +69,7 @@ pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Result<Out
                     counters.passed = counters.passed.wrapping_sub(1);
                 }
             });
-            Ok(Outcome::Refuse(rule.action()))
+            Outcome::refuse(rule)
         }
     }
 }

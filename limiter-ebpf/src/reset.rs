@@ -1,17 +1,21 @@
 //! Turns a refused SYN into its RST and sends it back the way it came.
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
+use limiter_common::maps::RESETS_RULE;
 use limiter_common::packet::Packet;
 use limiter_common::reset::{self, Link, V4_WORDS, V6_WORDS};
 
+use crate::boundary;
 use crate::frame::Frame;
 use crate::inbound::Refused;
 use crate::tables::inbound as tables;
 
-/// The verdict for the frame: sent back as an RST, or dropped where none may be sent.
+/// The verdict for the frame: sent back as an RST, or dropped where none may be sent, or no more.
+///
+/// The budget is a rule as others are, with a state for each source and one for all: what it admits is sent.
 #[inline(always)]
 pub fn reply(frame: &Frame, refused: &Refused) -> u32 {
-    if write(frame, refused).is_none() {
+    if !boundary::admits(&refused.syn, RESETS_RULE) || write(frame, refused).is_none() {
         return XDP_DROP;
     }
     tables::count(refused.rule, |counters| counters.resets += 1);

@@ -1,5 +1,6 @@
 //! What `limiterctl attach` runs: load, attach, pin, show, and take it all off again.
 
+mod alarm;
 mod handover;
 mod live;
 mod reconcile;
@@ -9,6 +10,7 @@ mod words;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use alarm::Alarm;
 use anyhow::Context as _;
 use aya::maps::MapData;
 use handover::Handover;
@@ -35,6 +37,8 @@ use reconcile::Reconciler;
 use trial::Trial;
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a flood goes on.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often addresses are collected that nobody resolves any more.
 const COLLECT_EVERY: Duration = Duration::from_mins(1);
 
@@ -96,10 +100,11 @@ pub async fn run(order: &Order) -> anyhow::Result<()> {
     words::warn_of_own_session(&state, &order.lists);
     words::announce(&state);
 
+    let alarm = Alarm::new(&state.rules, &pins.0)?;
     let mut watch = Watch::new(exact_names(&order.policy))?;
     tokio::select! {
         () = trial.over() => eprintln!("limiterctl: nobody has confirmed the limits"),
-        result = keep(&mut programs, &pins.0, order, reconciler.as_mut(), &mut watch, &mut signals) => result?,
+        result = keep(&mut programs, &pins.0, order, reconciler.as_mut(), alarm, &mut watch, &mut signals) => result?,
     }
     println!("limiterctl: detached");
     Ok(())
@@ -211,6 +216,7 @@ async fn keep(
     pins: &Pins,
     order: &Order,
     mut reconciler: Option<&mut Reconciler>,
+    mut alarm: Option<Alarm>,
     watch: &mut Watch,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
@@ -227,6 +233,7 @@ async fn keep(
     let inbound = Tables::<MapData>::pinned(pins)?;
     let mut outbound = order.policy.outbound.is_some().then(|| HostTables::pinned(pins)).transpose()?;
     let mut collect = interval(COLLECT_EVERY);
+    let mut look = interval(LOOK_EVERY);
     let mut handover = order.policy.outbound.is_some().then(|| Handover::open(pins)).transpose()?;
     let live = io::stdout().is_terminal();
     let mut before = None;
@@ -250,6 +257,7 @@ async fn keep(
                 },
                 News::Failing { name, why } => words::warn_unresolved(&name, &why),
             },
+            _ = look.tick() => if let Some(alarm) = &mut alarm { alarm.look(); },
             _ = show.tick(), if live => {
                 let now = live::sum(&inbound, outbound.as_ref(), &order.policy)?;
                 // Back to the start of the line, and clear what the last one left behind it.

@@ -6,6 +6,7 @@
 //! - [`daemon`] runs while limits are attached; [`status`] tells what they did, and needs no daemon
 //! - [`open`] tells who holds how many connections; [`sockets`] is the kernel's list of them
 //! - [`why`] says why a destination is refused, [`hosts`] lists those that are known
+//! - [`flood`] tells whether strangers are over what they share
 //! - [`policy`] turns what was asked for into map entries, without touching a map
 //! - [`config`] reads rates, ports, prefixes and durations as people write them
 //! - [`dns`] resolves the names that rules list
@@ -22,6 +23,7 @@ pub mod config;
 pub mod daemon;
 pub mod dns;
 pub mod failure;
+pub mod flood;
 pub mod host;
 pub mod hosts;
 pub mod interface;

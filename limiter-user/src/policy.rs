@@ -5,8 +5,8 @@ pub mod outbound;
 use std::time::Duration;
 
 use limiter_common::gcra::Limit;
-use limiter_common::maps::MAX_RULES;
-use limiter_common::rule::{Action, PortSet, Rule};
+use limiter_common::maps::{MAX_RULES, RESETS_RULE};
+use limiter_common::rule::{Action, Charge, PortSet, Rule};
 
 use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
@@ -25,6 +25,10 @@ pub struct InboundRule {
     pub rate: Option<Rate>,
     /// New connections of all sources together.
     pub total_rate: Option<Rate>,
+    /// New connections of all sources together that have not completed a handshake lately.
+    pub strangers_rate: Option<Rate>,
+    /// What uses up `rate`.
+    pub charge: Charge,
     /// Connections that one source may hold open, 1 to 65535.
     pub max_open: Option<u32>,
     /// How long a source is refused after it went over its rate.
@@ -37,11 +41,22 @@ pub struct InboundRule {
     pub monitor: bool,
 }
 
+/// How many resets are sent. What is over it is refused in silence.
+#[derive(Debug, Clone, Copy)]
+pub struct ResetBudget {
+    /// To one source.
+    pub rate: Rate,
+    /// To all sources together.
+    pub total_rate: Rate,
+}
+
 /// All rules. The first has number 1.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// In the order of their numbers.
     pub rules: Vec<InboundRule>,
+    /// How many resets are sent; nothing where that is not limited.
+    pub resets: Option<ResetBudget>,
     /// What holds for destinations.
     pub outbound: Option<OutboundPolicy>,
 }
@@ -49,7 +64,7 @@ pub struct Policy {
 /// The same for the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entries {
-    /// By rule number; number 0 is not in it.
+    /// By rule number; number 0 is the budget for resets.
     pub rules: Vec<(u32, Rule)>,
     /// Only elements in which a port has a rule, in ascending order.
     pub ports: Vec<(u32, PortSet)>,
@@ -58,9 +73,9 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Whether a rule limits how many connections a source holds open.
-    pub fn limit_open(&self) -> bool {
-        self.rules.iter().any(|(_, rule)| rule.max_open != 0)
+    /// Whether handshakes matter to a rule: they are counted, and remembered.
+    pub fn watch_handshakes(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.watches_handshakes())
     }
 
     /// The number of the rule for a port; 0 where there is none.
@@ -85,6 +100,9 @@ impl Policy {
         }
         let outbound = self.outbound.as_ref().map(OutboundPolicy::entries).transpose()?;
         let mut entries = Entries { rules: Vec::new(), ports: Vec::new(), outbound };
+        if let Some(budget) = self.resets.filter(|_| !self.rules.is_empty()) {
+            entries.rules.push((RESETS_RULE, budget.entry()?));
+        }
         let mut owners = vec![0u8; 1 << 16];
         for (number, rule) in (1..=u8::MAX).zip(&self.rules) {
             entries.rules.push((number.into(), rule.entry()?));
@@ -114,10 +132,17 @@ impl Policy {
 
 impl InboundRule {
     fn entry(&self) -> Result<Rule, Failure> {
-        if self.rate.is_none() && self.total_rate.is_none() && self.max_open.is_none() {
+        let is_limited = self.rate.is_some() || self.total_rate.is_some() || self.strangers_rate.is_some();
+        if !is_limited && self.max_open.is_none() {
             return Err(Failure::new(
                 format!("rule '{}' limits nothing", self.name),
                 "give it --rate '900/min burst 60', or --total-rate '20000/s', or --max-open 100",
+            ));
+        }
+        if self.rate.is_none() && self.charge == Charge::Handshake {
+            return Err(Failure::new(
+                format!("rule '{}' charges handshakes, but has no rate that they could use up", self.name),
+                "give it --rate, or leave --charge out",
             ));
         }
         if self.rate.is_none() && !self.backoff.is_zero() {
@@ -131,12 +156,31 @@ impl InboundRule {
         Ok(Rule {
             rate: limit(self.rate, backoff)?,
             total: limit(self.total_rate, 0)?,
+            strangers: limit(self.strangers_rate, 0)?,
             mask_v4: self.source_prefix.mask_v4(),
             mask_v6: self.source_prefix.mask_v6(),
             action: self.action as u32,
             monitor: self.monitor.into(),
             max_open: self.max_open.unwrap_or(0),
-            reserved: 0,
+            charge: self.charge as u32,
+        })
+    }
+}
+
+impl ResetBudget {
+    /// As a rule that no port has, so that it is judged like the others.
+    fn entry(self) -> Result<Rule, Failure> {
+        let prefix = SourcePrefix::default();
+        Ok(Rule {
+            rate: self.rate.limit(0)?,
+            total: self.total_rate.limit(0)?,
+            strangers: Limit::NONE,
+            mask_v4: prefix.mask_v4(),
+            mask_v6: prefix.mask_v6(),
+            action: Action::Drop as u32,
+            monitor: 0,
+            max_open: 0,
+            charge: Charge::Syn as u32,
         })
     }
 }
@@ -151,6 +195,8 @@ mod tests {
             ports: ports.parse().unwrap(),
             rate: Some("10/s".parse().unwrap()),
             total_rate: None,
+            strangers_rate: None,
+            charge: Charge::Syn,
             max_open: None,
             backoff: Duration::ZERO,
             source_prefix: SourcePrefix::default(),
@@ -162,7 +208,7 @@ mod tests {
     #[test]
     fn every_port_gets_its_rules_number() {
         let policy =
-            Policy { rules: vec![rule("web", "80,443"), rule("other", "8000-8127")], outbound: None };
+            Policy { rules: vec![rule("web", "80,443"), rule("other", "8000-8127")], ..Policy::default() };
         let entries = policy.entries().unwrap();
         let number = |port: u16| {
             let (_, set) = entries.ports.iter().find(|(index, _)| *index == PortSet::index(port)).unwrap();
@@ -177,7 +223,7 @@ mod tests {
     fn two_hundred_and_fifty_five_rules_are_the_most() {
         let many = |n: u32| {
             let rules = (1..=n).map(|i| rule(&i.to_string(), &i.to_string())).collect();
-            Policy { rules, outbound: None }
+            Policy { rules, ..Policy::default() }
         };
         assert_eq!(many(255).entries().unwrap().rules.len(), 255);
         assert_eq!(many(256).entries().unwrap_err().cause, "256 rules are too many");
@@ -185,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_port_belongs_to_one_rule() {
-        let policy = Policy { rules: vec![rule("web", "80"), rule("all", "1-100")], outbound: None };
+        let policy = Policy { rules: vec![rule("web", "80"), rule("all", "1-100")], ..Policy::default() };
         assert_eq!(policy.entries().unwrap_err().cause, "port 80 is in rule 'web' and in rule 'all'");
     }
 
@@ -194,16 +240,16 @@ mod tests {
         let mut idle = rule("idle", "80");
         idle.rate = None;
         assert_eq!(
-            Policy { rules: vec![idle.clone()], outbound: None }.entries().unwrap_err().cause,
+            Policy { rules: vec![idle.clone()], ..Policy::default() }.entries().unwrap_err().cause,
             "rule 'idle' limits nothing"
         );
         idle.max_open = Some(15);
-        let entries = Policy { rules: vec![idle.clone()], outbound: None }.entries().unwrap();
-        assert!(entries.limit_open() && entries.rules[0].1.max_open == 15);
+        let entries = Policy { rules: vec![idle.clone()], ..Policy::default() }.entries().unwrap();
+        assert!(entries.watch_handshakes() && entries.rules[0].1.max_open == 15);
         idle.max_open = None;
         idle.total_rate = Some("1/s".parse().unwrap());
-        assert!(Policy { rules: vec![idle.clone()], outbound: None }.entries().is_ok());
+        assert!(Policy { rules: vec![idle.clone()], ..Policy::default() }.entries().is_ok());
         idle.backoff = Duration::from_secs(1);
-        assert!(Policy { rules: vec![idle], outbound: None }.entries().is_err());
+        assert!(Policy { rules: vec![idle], ..Policy::default() }.entries().is_err());
     }
 }

@@ -20,6 +20,9 @@ use crate::bpf::XdpMode;
 use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 
+/// What uses up a rate, in words.
+pub const HANDSHAKE: &str = "handshake";
+
 const DIRECTORY: &str = "/run/limiterctl";
 
 /// What is attached, without its counters.
@@ -134,6 +137,11 @@ pub struct RuleState {
     pub rate: Option<String>,
     /// The same for all sources together.
     pub total_rate: Option<String>,
+    /// The same for all sources together that have not completed a handshake lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strangers_rate: Option<String>,
+    /// `syn` or `handshake`: what uses up the rate.
+    pub charge: String,
     /// Connections that one source may hold open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_open: Option<u32>,
@@ -148,6 +156,11 @@ pub struct RuleState {
 }
 
 impl RuleState {
+    /// Whether handshakes to its ports are counted and remembered.
+    pub fn watches_handshakes(&self) -> bool {
+        self.max_open.is_some() || self.strangers_rate.is_some() || self.charge == HANDSHAKE
+    }
+
     /// Whether it holds for this port.
     pub fn has_port(&self, port: u16) -> bool {
         self.ports.join(",").parse::<Ports>().is_ok_and(|ports| ports.iter().any(|own| own == port))

@@ -11,7 +11,9 @@ use limiter_common::verdict::{Reason, Skip};
 use serde::Serialize;
 
 use crate::bpf::{Pins, RuleTotals, SourceTable, Tables};
+use crate::clock;
 use crate::failure::Failure;
+use crate::flood::Floods;
 use crate::interface;
 use crate::open::OpenStatus;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
@@ -40,6 +42,8 @@ pub struct Status {
     pub detaches_at: Option<String>,
     /// Packets that passed unjudged because they were not understood, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// What became of the resets that refused SYNs should get; those over their budget are refused in silence.
+    pub resets: ResetStatus,
     /// How full the table of sources is.
     pub source_table: Option<SourceTableStatus>,
 }
@@ -84,12 +88,26 @@ pub struct RuleStatus {
     /// Whether anything listens on one of its ports in this network namespace, where it limits open connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listening: Option<bool>,
+    /// Since when strangers are over the budget that they share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flood_since: Option<String>,
     /// Refused SYNs that were answered with an RST.
     pub resets: u64,
     /// Source prefixes that got a cell in the table since attach.
     pub sources: u64,
     /// How many of those pushed out another that was not idle.
     pub evictions: u64,
+}
+
+/// Resets, over all rules.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct ResetStatus {
+    /// Sent.
+    pub sent: u64,
+    /// Not sent, because their source had got enough.
+    pub silent_source: u64,
+    /// Not sent, because all sources together had.
+    pub silent_total: u64,
 }
 
 /// Cells of the table of sources.
@@ -131,6 +149,7 @@ impl Status {
             connections: None,
             detaches_at: None,
             skipped: BTreeMap::new(),
+            resets: ResetStatus::default(),
             source_table: None,
         }
     }
@@ -146,6 +165,13 @@ impl Status {
             let open = open.filter(|_| rule.max_open.is_some());
             rules.push(RuleStatus::new(rule, tables.rule(number)?, open));
         }
+        let floods = Floods::pinned(pins)?;
+        let now = clock::now();
+        for (number, rule) in (1..).zip(&mut rules) {
+            let since = floods.since(number, now);
+            rule.flood_since = since.map(|since| table::time(since as i64 - now as i64));
+        }
+        let resets = ResetStatus::from(tables.rule(maps::RESETS_RULE)?);
         let skipped = tables.skipped()?;
         let outbound = state.outbound.map(|outbound| OutboundStatus::read(outbound, pins)).transpose()?;
         let is_active = |attached: &AttachedInterface| {
@@ -174,6 +200,7 @@ impl Status {
                 .filter(|skip| skip.is_counted())
                 .map(|skip| (skip.as_str(), skipped.0[skip as usize]))
                 .collect(),
+            resets,
             source_table: Some(SourceTableStatus { cells, used }),
         })
     }
@@ -210,6 +237,23 @@ impl Status {
         }
         for rule in self.rules.iter().filter(|rule| rule.rule.monitor) {
             lines.push(format!("{}: monitor mode, what is refused here went through", rule.rule.name));
+        }
+        for rule in &self.rules {
+            let refused = rule.refused[Reason::Strangers.as_str()];
+            if let Some(since) = &rule.flood_since {
+                let since = table::whole_seconds(since);
+                lines.push(format!("{}: FLOOD of strangers since {since}", rule.rule.name));
+            }
+            if refused > 0 {
+                lines.push(format!(
+                    "{}: {refused} of sources without a handshake were refused",
+                    rule.rule.name
+                ));
+            }
+        }
+        let silent = self.resets.silent_source + self.resets.silent_total;
+        if silent > 0 {
+            lines.push(format!("{silent} refused in silence, because the budget for resets was used up"));
         }
         for rule in &self.rules {
             let denied = rule.refused[Reason::Denied.as_str()];
@@ -262,6 +306,17 @@ impl Status {
     }
 }
 
+impl From<RuleTotals> for ResetStatus {
+    fn from(totals: RuleTotals) -> Self {
+        let refused = |reason: Reason| totals.refused[reason as usize];
+        Self {
+            sent: totals.passed,
+            silent_source: refused(Reason::Rate) + refused(Reason::Contention),
+            silent_total: refused(Reason::Total),
+        }
+    }
+}
+
 impl RuleStatus {
     fn new(rule: RuleState, totals: RuleTotals, open: Option<(u64, bool)>) -> Self {
         Self {
@@ -271,6 +326,7 @@ impl RuleStatus {
             passed: totals.passed,
             allowed: totals.allowed,
             refused: Reason::INBOUND.into_iter().map(|r| (r.as_str(), totals.refused[r as usize])).collect(),
+            flood_since: None,
             resets: totals.resets,
             sources: totals.sources,
             evictions: totals.evictions,

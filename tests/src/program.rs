@@ -66,7 +66,7 @@ impl Program {
             rule(DROPS, "1/h burst 1", Action::Drop, false),
             rule(MONITORS, "1/h burst 1", Action::Reset, true),
         ];
-        let mut program = Self::with(&Policy { rules, outbound: None });
+        let mut program = Self::with(&Policy { rules, ..Policy::default() });
         for port in [RESETS, DROPS, MONITORS] {
             let first =
                 program.run(&super::packet::Frame::ipv4("192.0.2.9", "192.0.2.1").tcp(1, port).syn().build());
@@ -135,6 +135,8 @@ fn rule(port: u16, total: &str, action: Action, monitor: bool) -> InboundRule {
         ports: port.to_string().parse().expect("a port"),
         rate: None,
         total_rate: Some(total.parse().expect("a rate")),
+        strangers_rate: None,
+        charge: limiter_common::rule::Charge::Syn,
         max_open: None,
         backoff: std::time::Duration::ZERO,
         source_prefix: limiter_user::config::prefix::SourcePrefix::default(),

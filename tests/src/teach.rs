@@ -36,7 +36,7 @@ impl Teacher {
             rules: hosts.iter().map(|host| host.parse().expect("a rule")).collect(),
             ..OutboundPolicy::default()
         };
-        let policy = Policy { rules: Vec::new(), outbound: Some(outbound) };
+        let policy = Policy { outbound: Some(outbound), ..Policy::default() };
         let entries = policy.entries().expect("the policy is good");
         Self { programs: Programs::load(&entries, 4096).unwrap_or_else(|error| panic!("{error:?}")) }
     }

@@ -44,7 +44,7 @@ fn a_million_names_on_a_hundred_thousand_addresses_change_no_maps_size() {
     Sandbox::new().run(|| {
         let outbound =
             OutboundPolicy { default: Some("10/s".parse().expect("limits")), ..OutboundPolicy::default() };
-        let policy = Policy { rules: Vec::new(), outbound: Some(outbound) };
+        let policy = Policy { outbound: Some(outbound), ..Policy::default() };
         let mut programs = Programs::load(&policy.entries().expect("a policy"), 8).expect("it loads");
         let pins = Pins::locate();
         pins.create().expect("a BPF file system");

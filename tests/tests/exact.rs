@@ -132,7 +132,8 @@ fn passed(rule: &Value) -> u64 {
 /// Everything is refused for this reason, or not at all.
 #[track_caller]
 fn refused_for(rule: &Value, reason: &str, count: u64) {
-    let mut expected = json!({"rate": 0, "backoff": 0, "total": 0, "contention": 0, "open": 0});
+    let mut expected =
+        json!({"rate": 0, "backoff": 0, "total": 0, "contention": 0, "denied": 0, "open": 0, "strangers": 0});
     expected[reason] = count.into();
     assert_eq!(rule["refused"], expected, "{rule}");
 }
@@ -382,7 +383,7 @@ fn after_a_crossing_all_is_refused_until_the_backoff_ends_and_no_longer() {
 
         let outcome = scene.outcome(600, passed);
         let refused = 600 - outcome.passed;
-        let expected = json!({"rate": crossings, "backoff": refused - crossings, "total": 0, "contention": 0, "open": 0});
+        let expected = json!({"rate": crossings, "backoff": refused - crossings, "total": 0, "contention": 0, "denied": 0, "open": 0, "strangers": 0});
         assert_eq!(outcome.rule["refused"], expected, "{mode} {family:?}");
     });
 }

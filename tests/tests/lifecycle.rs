@@ -166,7 +166,10 @@ fn status_tells_what_was_sent() {
     assert_eq!(rule["name"], "command-line");
     assert_eq!(rule["ports"], json!(["80", "8000-8010"]));
     assert_eq!(rule["passed"], 7);
-    assert_eq!(rule["refused"], json!({"rate": 4, "backoff": 0, "total": 4, "contention": 0, "open": 0}));
+    assert_eq!(
+        rule["refused"],
+        json!({"rate": 4, "backoff": 0, "total": 4, "contention": 0, "denied": 0, "open": 0, "strangers": 0})
+    );
     assert_eq!((&rule["sources"], &rule["resets"]), (&json!(3), &json!(0)));
     assert_eq!(status["source_table"], json!({"cells": 1 << 20, "used": 3}));
     assert!(status["skipped"].as_object().expect("reasons").values().all(|count| count == 0), "{status}");

@@ -72,6 +72,8 @@ fn the_verifier_is_done_with_the_programs_of_open_connections_as_soon() {
         name: "open".into(),
         ports: "80".parse().expect("a port"),
         rate: None,
+        strangers_rate: None,
+        charge: limiter_common::rule::Charge::Syn,
         total_rate: None,
         max_open: Some(15),
         backoff: Duration::ZERO,
@@ -79,7 +81,7 @@ fn the_verifier_is_done_with_the_programs_of_open_connections_as_soon() {
         action: Action::Reset,
         monitor: false,
     };
-    let mut program = Program::with(&Policy { rules: vec![rule.clone()], outbound: None });
+    let mut program = Program::with(&Policy { rules: vec![rule.clone()], ..Policy::default() });
     let programs = program.programs();
     for info in [programs.count_open().info(), programs.packets("correct").info()] {
         let info = info.expect("the kernel tells");
@@ -89,7 +91,7 @@ fn the_verifier_is_done_with_the_programs_of_open_connections_as_soon() {
     }
     // Without such a rule they are not loaded, and their tables take no room.
     (rule.max_open, rule.rate) = (None, Some("1/s".parse().expect("a rate")));
-    let mut program = Program::with(&Policy { rules: vec![rule], outbound: None });
+    let mut program = Program::with(&Policy { rules: vec![rule], ..Policy::default() });
     assert!(program.programs().count_open().info().is_err());
 }
 
@@ -102,13 +104,15 @@ fn two_hundred_and_fifty_five_rules_each_count_their_own() {
             .expect("ports"),
         rate: Some("1/h burst 1".parse().expect("a rate")),
         total_rate: None,
+        strangers_rate: None,
+        charge: limiter_common::rule::Charge::Syn,
         max_open: None,
         backoff: Duration::ZERO,
         source_prefix: SourcePrefix::default(),
         action: Action::Drop,
         monitor: false,
     });
-    let mut program = Program::with(&Policy { rules: rules.collect(), outbound: None });
+    let mut program = Program::with(&Policy { rules: rules.collect(), ..Policy::default() });
     let syn = |port| Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(1, port).syn().build();
     for number in 1..=255u16 {
         // One source, one bucket a rule: the first port's SYN passes, then all ports of that rule are closed.
@@ -133,13 +137,15 @@ fn a_source_is_its_prefix() {
             ports: "80".parse().expect("a port"),
             rate: Some("1/h burst 1".parse().expect("a rate")),
             total_rate: None,
+            strangers_rate: None,
+            charge: limiter_common::rule::Charge::Syn,
             max_open: None,
             backoff: Duration::ZERO,
             source_prefix: SourcePrefix { v4: 20, v6: 61 },
             action: Action::Drop,
             monitor: false,
         }],
-        outbound: None,
+        ..Policy::default()
     });
     let mut verdict = |frame: Frame| program.run(&frame.tcp(1, 80).syn().build()).verdict;
     for (first, neighbour, stranger) in
@@ -243,7 +249,7 @@ fn outbound() -> Policy {
         rules: vec!["google.com = 20/s".parse().expect("a rule")],
         ..OutboundPolicy::default()
     };
-    Policy { rules: Vec::new(), outbound: Some(outbound) }
+    Policy { outbound: Some(outbound), ..Policy::default() }
 }
 
 #[test]

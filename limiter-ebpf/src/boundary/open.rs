@@ -5,9 +5,7 @@ use limiter_common::open::Pass;
 use limiter_common::packet::Syn;
 use limiter_common::pending::{self, Cells};
 use limiter_common::sources::WAYS;
-use limiter_common::verdict::Skip;
 
-use super::{MISSING, decode, encode};
 use crate::atomics::Word;
 use crate::inbound::Outcome;
 use crate::open;
@@ -18,15 +16,11 @@ const V6: u64 = 1 << 32;
 const CHARGE: u64 = 1 << 33;
 
 /// Judges a SYN by how many connections its source holds.
-///
-/// # Errors
-///
-/// [`Skip::Internal`] where a map lacks an entry.
 #[inline(always)]
-pub fn judge(syn: &Syn, rule: u32, pass: Pass) -> Result<Outcome, Skip> {
+pub fn judge(syn: &Syn, rule: u32, pass: Pass) -> Outcome {
     let v6 = if syn.v6 { V6 } else { 0 };
     let charge = if matches!(pass, Pass::Charge) { CHARGE } else { 0 };
-    decode(judge_open(&raw const syn.source, u64::from(rule) | v6 | charge))
+    Outcome::from_number(judge_open(&raw const syn.source, u64::from(rule) | v6 | charge))
 }
 
 #[unsafe(no_mangle)]
@@ -34,10 +28,10 @@ pub fn judge(syn: &Syn, rule: u32, pass: Pass) -> Result<Outcome, Skip> {
 extern "C" fn judge_open(source: *const Address, what: u64) -> u64 {
     // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
     let Some(source) = (unsafe { source.as_ref() }) else {
-        return MISSING;
+        return Outcome::Missing as u64;
     };
     let pass = if what & CHARGE != 0 { Pass::Charge } else { Pass::Ask };
-    encode(open::judge(source, what as u32, what & V6 != 0, pass))
+    open::judge(source, what as u32, what & V6 != 0, pass) as u64
 }
 
 /// A set of cells in the table of pending handshakes.

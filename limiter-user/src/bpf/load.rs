@@ -43,15 +43,19 @@ impl Programs {
         let secret = Secret(random()?);
         let sets = max_sources.div_ceil(WAYS as u64).next_power_of_two() as u32;
         let mask = sets - 1;
-        let limit_open = entries.limit_open();
-        let namespace = if limit_open { namespace::cookie()? } else { 0 };
+        let watch_handshakes = entries.watch_handshakes();
+        let namespace = if watch_handshakes { namespace::cookie()? } else { 0 };
         let ebpf = EbpfLoader::new()
             .override_global(maps::SECRET, &secret, true)
             .override_global(maps::SET_MASK, &mask, true)
             .override_global(maps::NAMESPACE, &namespace, true)
             .map_max_entries(maps::SOURCES, if entries.rules.is_empty() { 1 } else { sets })
-            .map_max_entries(maps::OPEN, if limit_open { maps::MAX_OPEN } else { 1 })
-            .map_max_entries(maps::PENDING, if limit_open { maps::MAX_PENDING / WAYS as u32 } else { 1 })
+            .map_max_entries(maps::OPEN, if watch_handshakes { maps::MAX_OPEN } else { 1 })
+            .map_max_entries(
+                maps::PENDING,
+                if watch_handshakes { maps::MAX_PENDING / WAYS as u32 } else { 1 },
+            )
+            .map_max_entries(maps::KNOWN, if watch_handshakes { maps::MAX_KNOWN / WAYS as u32 } else { 1 })
             .load(OBJECT)
             .map_err(|error| explain(error, sets))?;
         let mut programs = Self { ebpf };
@@ -59,7 +63,7 @@ impl Programs {
             programs.fill_inbound(entries)?;
             programs.inbound().load().context("the kernel refused the program for interfaces")?;
         }
-        if limit_open {
+        if watch_handshakes {
             programs.count_open().load().context("the kernel refused the program that counts connections")?;
             programs
                 .packets(CORRECT)

@@ -17,3 +17,4 @@ pub use outbound::HostTables;
 pub use pins::Pins;
 pub use sources::SourceTable;
 pub use tables::{RuleTotals, SkipTotals, Tables};
+pub use words::Words;

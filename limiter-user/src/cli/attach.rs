@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use limiter_common::maps::DEFAULT_SOURCES;
-use limiter_common::rule::Action;
+use limiter_common::rule::{Action, Charge};
 
 use crate::bpf::Mode;
 use crate::bpf::lists::List;
@@ -17,7 +17,7 @@ use crate::config::prefix::SourcePrefix;
 use crate::daemon::{self, Order};
 use crate::dns;
 use crate::failure::Failure;
-use crate::policy::{InboundRule, OutboundPolicy, Policy};
+use crate::policy::{InboundRule, OutboundPolicy, Policy, ResetBudget};
 
 /// Names the one rule that comes from flags.
 const RULE: &str = "command-line";
@@ -67,6 +67,14 @@ pub struct Arguments {
     #[arg(long, value_name = "RATE", requires = "interface")]
     total_rate: Option<String>,
 
+    /// New connections of all sources together that have not completed a handshake within the last hour: '5000/s'
+    #[arg(long, value_name = "RATE", requires = "interface")]
+    strangers_rate: Option<String>,
+
+    /// What uses up the rate of a source: a SYN, or a handshake that was completed, which nobody can forge
+    #[arg(long, value_enum, default_value_t)]
+    charge: ChargeArgument,
+
     /// Connections that one source may hold open at a time, in this network namespace; with or without a rate
     #[arg(long, value_name = "NUMBER", requires = "interface", value_parser = clap::value_parser!(u32).range(1..=65535))]
     max_open: Option<u32>,
@@ -74,6 +82,14 @@ pub struct Arguments {
     /// What a refused connection gets: a TCP reset, or silence
     #[arg(long, value_enum, default_value_t)]
     action: ActionArgument,
+
+    /// How many resets one source gets; beyond that there is silence
+    #[arg(long, value_name = "RATE", default_value = "100/s burst 100")]
+    reset_rate: String,
+
+    /// How many resets all sources together get
+    #[arg(long, value_name = "RATE", default_value = "10000/s burst 10000")]
+    reset_total_rate: String,
 
     /// How many bits of an address make one source, for IPv4 and IPv6
     #[arg(long, value_name = "V4,V6", default_value = "32,64")]
@@ -139,6 +155,13 @@ enum ActionArgument {
     Drop,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum ChargeArgument {
+    #[default]
+    Syn,
+    Handshake,
+}
+
 /// Runs until it is told to stop.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let order = arguments.check()?;
@@ -151,11 +174,15 @@ impl Arguments {
         let backoff =
             self.backoff.as_ref().map(|time| flag("--backoff", duration::parse(time))).transpose()?;
         let outbound = self.outbound(backoff)?;
+        let resets = ResetBudget {
+            rate: flag("--reset-rate", self.reset_rate.parse())?,
+            total_rate: flag("--reset-total-rate", self.reset_total_rate.parse())?,
+        };
         let rules = self.inbound(backoff)?.into_iter().collect();
         Ok(Order {
             interfaces: self.interface,
             cgroups: self.cgroup,
-            policy: Policy { rules, outbound },
+            policy: Policy { rules, resets: Some(resets), outbound },
             lists: [
                 (List::Allow, networks("--allow", &self.allow)?),
                 (List::Deny, networks("--deny", &self.deny)?),
@@ -177,6 +204,11 @@ impl Arguments {
             ports: flag("--port", self.port.join(",").parse())?,
             rate: rate("--rate", &self.rate)?,
             total_rate: rate("--total-rate", &self.total_rate)?,
+            strangers_rate: rate("--strangers-rate", &self.strangers_rate)?,
+            charge: match self.charge {
+                ChargeArgument::Syn => Charge::Syn,
+                ChargeArgument::Handshake => Charge::Handshake,
+            },
             max_open: self.max_open,
             // With limits on destinations beside it, the back-off may be theirs alone.
             backoff: match backoff {

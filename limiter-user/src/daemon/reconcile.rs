@@ -38,7 +38,7 @@ impl Reconciler {
     ///
     /// Where the maps are not there.
     pub fn new(entries: &Entries, pins: &Pins) -> anyhow::Result<Option<Self>> {
-        if !entries.limit_open() {
+        if !entries.watch_handshakes() {
             return Ok(None);
         }
         let (tables, listened) = (OpenTables::pinned(pins)?, HashSet::new());
@@ -91,7 +91,7 @@ impl Reconciler {
 fn held(entries: &Entries, listened: &HashSet<u16>, sockets: &Sockets) -> HashMap<Key, u32> {
     let mut held = HashMap::new();
     let mut rules = vec![None; MAX_RULES as usize];
-    for (number, rule) in entries.rules.iter().filter(|(_, rule)| rule.max_open != 0) {
+    for (number, rule) in entries.rules.iter().filter(|(_, rule)| rule.watches_handshakes()) {
         rules[*number as usize] = Some(rule);
     }
     for (port, remote) in &sockets.connections {

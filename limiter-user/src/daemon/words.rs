@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use limiter_common::outbound::{DEFAULT_RULE, FIRST_RULE, Kind, PER_IP_RULE};
-use limiter_common::rule::Action;
+use limiter_common::rule::{Action, Charge};
 
 use crate::bpf::lists::List;
 use crate::config::host::{HostLimits, Share};
 use crate::config::network::Network;
 use crate::policy::{InboundRule, OutboundPolicy};
 use crate::ssh;
-use crate::state::{HostRuleState, OutboundState, RuleState, State};
+use crate::state::{HANDSHAKE, HostRuleState, OutboundState, RuleState, State};
 
 /// Says what is attached where, how, and what it does.
 pub fn announce(state: &State) {
@@ -91,10 +91,14 @@ fn pause(backoff_ms: u64) -> String {
 fn describe(rule: &RuleState) -> String {
     let mut limits = Vec::new();
     if let Some(rate) = &rule.rate {
-        limits.push(format!("{rate} for each {}", rule.source_prefix));
+        let what = if rule.charge == HANDSHAKE { " handshakes" } else { "" };
+        limits.push(format!("{rate}{what} for each {}", rule.source_prefix));
     }
     if let Some(total) = &rule.total_rate {
         limits.push(format!("{total} for all together"));
+    }
+    if let Some(strangers) = &rule.strangers_rate {
+        limits.push(format!("{strangers} for all strangers together"));
     }
     if let Some(open) = rule.max_open {
         limits.push(format!("{open} open for each {}", rule.source_prefix));
@@ -139,6 +143,11 @@ impl From<&InboundRule> for RuleState {
             ports: rule.ports.ranges(),
             rate: rule.rate.map(|rate| rate.to_string()),
             total_rate: rule.total_rate.map(|rate| rate.to_string()),
+            strangers_rate: rule.strangers_rate.map(|rate| rate.to_string()),
+            charge: match rule.charge {
+                Charge::Syn => "syn".into(),
+                Charge::Handshake => HANDSHAKE.into(),
+            },
             max_open: rule.max_open,
             backoff_ms: u64::try_from(rule.backoff.as_millis()).unwrap_or(u64::MAX),
             source_prefix: rule.source_prefix,

@@ -33,7 +33,10 @@ fn replacing_one_list_leaves_the_other() {
     assert_eq!(scene.list("allow"), ["198.51.100.0/24"]);
     assert_eq!(scene.judge(["198.51.100.7"]), Judged { allowed: 1, ..NONE });
     scene.says(&["allow", "replace", "192.0.2.7"]);
-    assert_eq!((scene.list("allow").concat(), scene.list("deny").concat()), ("192.0.2.7".into(), "192.0.2.0/24".into()));
+    assert_eq!(
+        (scene.list("allow").concat(), scene.list("deny").concat()),
+        ("192.0.2.7".into(), "192.0.2.0/24".into())
+    );
     assert_eq!(scene.judge(["192.0.2.7", "192.0.2.8"]), Judged { allowed: 1, denied: 1, ..NONE });
 }
 
