@@ -69,7 +69,8 @@ fn who_has_completed_a_handshake_is_served_while_strangers_are_refused() {
     let scene = Scene::new();
     let arguments =
         ["--interface", "eth0", "--port", "80", "--rate", "1000/s burst 1000", "--action", "drop"];
-    let mut daemon = scene.server.attach(&[&arguments[..], &["--strangers-rate", "1/hour burst 20"]].concat());
+    let mut daemon =
+        scene.server.attach(&[&arguments[..], &["--strangers-rate", "1/hour burst 20"]].concat());
     assert!(scene.connects(), "there is room for a stranger");
     // Twenty in all, one of whom is known by now.
     scene.forge(2000);
