@@ -59,6 +59,7 @@ impl Address {
 
     /// Its first `length` bits, 128 at most.
     #[inline(always)]
+    #[must_use]
     pub const fn prefix(&self, length: u32) -> Self {
         // Without branches, because this stands in a loop that the verifier follows: all ones from 64 on.
         let whole = 0u32.wrapping_sub((length + 64) >> 7);

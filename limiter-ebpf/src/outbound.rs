@@ -27,7 +27,7 @@ const REFUSED: i32 = 0;
 
 /// Judges `connect()`.
 ///
-/// Only a stream is a connection now. By that of a datagram socket getaddrinfo() asks for a route, and sends nothing:
+/// Only a stream is a connection now. By that of a datagram socket `getaddrinfo()` asks for a route, and sends nothing:
 /// it is asked whether it may, and its first datagram is charged.
 #[inline(always)]
 pub fn connect(ctx: &SockAddrContext, address: &Address) -> i32 {

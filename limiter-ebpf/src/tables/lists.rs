@@ -68,14 +68,14 @@ impl Lists for Generation {
     #[inline(always)]
     fn lengths(&self, scope: u32, word: usize) -> u64 {
         let words = PREFIX_LENGTHS.get((self.0 - 1) * SCOPES + scope);
-        words.and_then(|words| words.get(word)).map_or(0, |word| word.load())
+        words.and_then(|words| words.get(word)).map_or(0, limiter_common::sources::Cell::load)
     }
 
     #[inline(always)]
     fn entry(&self, scope: u32, length: u32, network: &Address) -> Option<Entry> {
         let key = Key { generation: self.0 as u16, scope: scope as u16, length, network: *network };
         // SAFETY: the map is not preallocated, so what is read is never given to another key meanwhile.
-        unsafe { PREFIXES.get(&key) }.copied()
+        unsafe { PREFIXES.get(key) }.copied()
     }
 
     #[inline(always)]

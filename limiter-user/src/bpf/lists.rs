@@ -100,7 +100,7 @@ impl Lists {
         self.drop_what_is_over(generation)?;
         let number = if generation == 0 { 1 } else { generation };
         let known = self.generation(generation).count();
-        self.check_room(known + prefixes.len())?;
+        check_room(known + prefixes.len())?;
         for listed in prefixes {
             self.put(number, list, listed)?;
         }
@@ -149,7 +149,7 @@ impl Lists {
         for listed in prefixes {
             *list.until(entries.entry(key(new, listed.scope, listed.network)).or_default()) = listed.until;
         }
-        self.check_room(entries.len())?;
+        check_room(entries.len())?;
         for (key, entry) in &entries {
             self.insert(key, *entry)?;
         }
@@ -168,19 +168,6 @@ impl Lists {
 
     fn generation(&self, number: u16) -> impl Iterator<Item = (Key, Entry)> {
         self.entries.iter().filter_map(Result::ok).filter(move |(key, _)| key.generation == number)
-    }
-
-    fn check_room(&self, wanted: usize) -> Result<(), Failure> {
-        if wanted <= maps::MAX_PREFIXES as usize {
-            return Ok(());
-        }
-        Err(Failure::new(
-            format!("{wanted} prefixes are too many"),
-            format!(
-                "{} are the most, on all lists together; join neighbours to shorter prefixes",
-                maps::MAX_PREFIXES
-            ),
-        ))
     }
 
     /// Puts a prefix on a list; it stays on the other one if it is there.
@@ -264,6 +251,19 @@ impl List {
 fn key(generation: u16, scope: u32, network: Network) -> Key {
     let (network, length) = network.mapped();
     Key { generation, scope: scope as u16, length, network }
+}
+
+fn check_room(wanted: usize) -> Result<(), Failure> {
+    if wanted <= maps::MAX_PREFIXES as usize {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("{wanted} prefixes are too many"),
+        format!(
+            "{} are the most, on all lists together; join neighbours to shorter prefixes",
+            maps::MAX_PREFIXES
+        ),
+    ))
 }
 
 const fn is_over(entry: &Entry, now: u64) -> bool {

@@ -107,7 +107,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_SOURCES, value_parser = clap::value_parser!(u64).range(8..=1 << 34))]
     max_sources: u64,
 
-    /// Networks and addresses that no limit looks at: '198.51.100.0/24,2001:db8::1'
+    /// Networks and addresses that no limit looks at: '198.51.100.0/24,203.0.113.7'
     #[arg(long, value_name = "PREFIXES", value_delimiter = ',', requires = "interface")]
     allow: Vec<String>,
 

@@ -59,9 +59,9 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Prefixes {
-    /// Networks and addresses: 203.0.113.0/24 2001:db8::1
+    /// Networks and addresses: 203.0.113.0/24 198.51.100.7
     #[arg(value_name = "PREFIX", required_unless_present = "file")]
-    prefixes: Vec<String>,
+    given: Vec<String>,
     /// Read them from a file, one a line, '#' begins a comment; '-' is standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -144,7 +144,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Network>> {
 impl Prefixes {
     fn networks(&self) -> anyhow::Result<Vec<Network>> {
         let mut networks =
-            self.prefixes.iter().map(|prefix| prefix.parse()).collect::<Result<Vec<_>, Failure>>()?;
+            self.given.iter().map(|prefix| prefix.parse()).collect::<Result<Vec<_>, Failure>>()?;
         if let Some(path) = &self.file {
             networks.extend(read(path)?);
         }

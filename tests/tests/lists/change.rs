@@ -46,7 +46,10 @@ fn no_packet_sees_half_of_a_list_that_is_replaced() {
     let scene = Scene::new();
     let _daemon = scene.attach(&["--deny", "203.0.113.7"]);
     let others = |seed: u32| -> String {
-        (0..5000).map(|i| format!("{}\n", Ipv4Addr::from_bits((seed << 24) + i * 7))).collect()
+        (0..5000)
+            .map(|i| format!("{}\n", Ipv4Addr::from_bits((seed << 24) + i * 7)))
+            .collect::<Vec<_>>()
+            .concat()
     };
     let done = AtomicBool::new(false);
     let sent = thread::scope(|scope| {

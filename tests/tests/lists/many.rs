@@ -68,7 +68,8 @@ fn processor_time(scene: &Scene, arguments: &[&str]) -> Duration {
 fn more_than_there_is_room_for_are_refused_and_the_list_stays() {
     let scene = Scene::new();
     let _daemon = scene.attach(&["--deny", "203.0.113.7"]);
-    let text: String = (0..=1u32 << 18).map(|i| format!("{}\n", Ipv4Addr::from_bits(i << 8))).collect();
+    let lines = (0..=1u32 << 18).map(|i| format!("{}\n", Ipv4Addr::from_bits(i << 8)));
+    let text = lines.collect::<Vec<_>>().concat();
     for verb in ["add", "replace"] {
         let said = scene.says_to(&["deny", verb, "--file", "-"], &text);
         assert_eq!(said.code, 2, "{said:?}");
