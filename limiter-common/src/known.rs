@@ -1,6 +1,6 @@
 //! Sources that have completed a handshake lately. Nobody can forge that.
 //!
-//! They lie in sets of eight cells, as those of [`sources`](crate::sources), whose time here is the one until which a
+//! They lie in sets of eight cells, as those of [`crate::sources`], whose time here is the one until which a
 //! source is known. Only completed handshakes write them, so a forged flood pushes nobody out.
 
 use crate::gate::TRIES;

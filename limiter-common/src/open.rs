@@ -1,7 +1,7 @@
 //! How many connections a source holds open, and whether it may have one more.
 //!
 //! A connection that the kernel has established is in its source's [`Count`]; a SYN that was let through and has not
-//! become a connection yet is [`pending`](crate::pending). Together they must stay below the rule's `max_open` for one
+//! become a connection yet is [`crate::pending`]. Together they must stay below the rule's `max_open` for one
 //! more SYN to pass.
 
 use crate::gate::TRIES;
