@@ -16,6 +16,17 @@ pub struct Total(pub [u64; 8]);
 
 const _: () = assert!(size_of::<Total>() == 64);
 
+impl Total {
+    /// The word with the state of all sources.
+    pub const ALL: usize = 0;
+    /// That with the state of strangers.
+    pub const STRANGERS: usize = 1;
+    /// When the last stranger was refused, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub const LAST: usize = 2;
+    /// When the first one of this flood was.
+    pub const SINCE: usize = 3;
+}
+
 /// A verdict, and what it did to the table of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement {

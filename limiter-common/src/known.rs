@@ -17,7 +17,7 @@ const SECOND: u64 = 1_000_000_000;
 #[inline(always)]
 pub fn is_known<S: Cells + ?Sized>(set: &S, tag: u16, now: u64) -> bool {
     let found = set.find(tag, now);
-    matches!(found.tenant, Tenant::Same) && remaining(found.old, now) > 0
+    matches!(found.tenant, Tenant::Same) && is_within(found.old, now, 0)
 }
 
 /// The source with `tag` in `set` has completed a handshake at `now`, or ended a connection.
@@ -25,8 +25,7 @@ pub fn is_known<S: Cells + ?Sized>(set: &S, tag: u16, now: u64) -> bool {
 pub fn meet<S: Cells + ?Sized>(set: &S, tag: u16, now: u64) {
     for _ in 0..TRIES {
         let found = set.find(tag, now);
-        let is_fresh =
-            matches!(found.tenant, Tenant::Same) && remaining(found.old, now) > (KNOWN_FOR - FRESH) as i64;
+        let is_fresh = matches!(found.tenant, Tenant::Same) && is_within(found.old, now, KNOWN_FOR - FRESH);
         let next = sources::pack(tag, State::from_bits((now + KNOWN_FOR) & !1));
         if is_fresh || set.cells()[found.index & (WAYS - 1)].compare_exchange(found.old, next) {
             return;
@@ -34,9 +33,12 @@ pub fn meet<S: Cells + ?Sized>(set: &S, tag: u16, now: u64) {
     }
 }
 
+/// Whether a cell's time is more than `least` ahead, and no further than one can be that was written: what lies
+/// further ahead is long over, and its 48 bits have wrapped.
 #[inline(always)]
-const fn remaining(cell: u64, now: u64) -> i64 {
-    sources::unpack(cell, now).distance(now)
+const fn is_within(cell: u64, now: u64, least: u64) -> bool {
+    let ahead = sources::unpack(cell, now).distance(now);
+    ahead > least as i64 && ahead <= (KNOWN_FOR + FRESH) as i64
 }
 
 #[cfg(test)]
@@ -60,6 +62,20 @@ mod tests {
         meet(&set, 7, NOW + KNOWN_FOR / 2);
         assert!(is_known(&set, 7, NOW + KNOWN_FOR + SECOND));
         assert!(!is_known(&set, 7, NOW + 2 * KNOWN_FOR));
+    }
+
+    #[test]
+    fn a_source_that_was_met_days_ago_does_not_come_back_by_itself() {
+        for hours in 2..200 {
+            let set = set();
+            meet(&set, 7, NOW);
+            let later = NOW + hours * 3600 * SECOND;
+            // 2^48 nanoseconds are 78.2 hours: there a cell that nobody has swept means what it meant at first.
+            let is_new_again = hours % 78 < 2;
+            assert!(is_new_again || !is_known(&set, 7, later), "{hours} hours");
+            meet(&set, 7, later);
+            assert!(is_known(&set, 7, later + 1800 * SECOND), "{hours} hours");
+        }
     }
 
     #[test]

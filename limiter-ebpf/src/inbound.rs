@@ -4,7 +4,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use limiter_common::flood::{self, Note};
-use limiter_common::gate::{self, Judgement, Shared};
+use limiter_common::gate::{self, Judgement, Shared, Total};
 use limiter_common::key::{Address, Place};
 use limiter_common::lists::Listed;
 use limiter_common::open::Pass;
@@ -125,13 +125,13 @@ pub fn judge_source(source: &Address, number: u32, v6: bool, is_stranger: bool) 
         return Outcome::Missing;
     };
     let now = now();
-    let strangers = is_stranger.then_some(&shared[1]);
-    let Some(judgement) = judge_by(rule, number, source, v6, strangers, &shared[0], now) else {
+    let strangers = is_stranger.then_some(&shared[Total::STRANGERS]);
+    let Some(judgement) = judge_by(rule, number, source, v6, strangers, &shared[Total::ALL], now) else {
         return Outcome::Missing;
     };
     count(number, judgement);
     if matches!(judgement.verdict, Verdict::Refuse(Reason::Strangers)) {
-        note_flood(&shared[2], &shared[3], now);
+        note_flood(&shared[Total::LAST], &shared[Total::SINCE], now);
     }
     match judgement.verdict {
         Verdict::Pass => Outcome::Admit,

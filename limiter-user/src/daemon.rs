@@ -224,7 +224,7 @@ async fn keep(
     show.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sweep = interval(SourceTable::SWEEP_EVERY);
     let mut tables = Vec::new();
-    for name in [maps::SOURCES, maps::STATES, maps::SHARED_STATES] {
+    for name in [maps::SOURCES, maps::KNOWN, maps::STATES, maps::SHARED_STATES] {
         tables.push(SourceTable::map(map_data(programs, name)?)?);
     }
     let pending = SourceTable::map(map_data(programs, maps::PENDING)?)?;

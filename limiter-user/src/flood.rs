@@ -2,14 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use limiter_common::gate::Total;
 use limiter_common::{flood, maps};
 
 use crate::bpf::{Pins, Words};
 
-/// Words of a rule in the table of what sources share, as in [`limiter_common::gate::Total`].
-const WORDS: usize = 8;
-const LAST: usize = 2;
-const SINCE: usize = 3;
+/// Words of a rule in the table of what its sources share.
+const WORDS: usize = size_of::<Total>() / size_of::<u64>();
 
 /// What the kernel notes of refused strangers.
 pub struct Floods(Words);
@@ -27,7 +26,7 @@ impl Floods {
     /// Since when a flood goes on at the rule with this number, both in nanoseconds of `CLOCK_MONOTONIC`.
     pub fn since(&self, rule: u32, now: u64) -> Option<u64> {
         let words = &self.0.all()[rule as usize * WORDS..][..WORDS];
-        let [last, since] = [LAST, SINCE].map(|word| words[word].load(Ordering::Relaxed));
+        let [last, since] = [Total::LAST, Total::SINCE].map(|word| words[word].load(Ordering::Relaxed));
         flood::is_on(last, now).then_some(since)
     }
 }

@@ -91,13 +91,13 @@ pub struct OpenStatus {
 }
 
 impl OpenStatus {
-    /// Reads it; `None` where no rule limits open connections.
+    /// Reads it; `None` where handshakes matter to no rule.
     ///
     /// # Errors
     ///
     /// As the kernel says.
     pub fn read(rules: &[RuleState], pins: &Pins) -> anyhow::Result<Option<Self>> {
-        if !limits(rules) {
+        if !rules.iter().any(RuleState::watches_handshakes) {
             return Ok(None);
         }
         let tables = OpenTables::pinned(pins)?;
@@ -119,7 +119,7 @@ impl OpenStatus {
     pub fn remarks<'a>(&self, rules: impl Iterator<Item = &'a RuleState>) -> Vec<String> {
         let mut lines = Vec::new();
         let rules = rules.zip(&self.rules);
-        for (rule, _) in rules.filter(|(rule, (_, listening))| rule.max_open.is_some() && !listening) {
+        for (rule, _) in rules.filter(|(rule, (_, listening))| rule.watches_handshakes() && !listening) {
             lines.push(format!(
                 "{}: nothing listens on its ports in this network namespace, and only here connections are counted",
                 rule.name

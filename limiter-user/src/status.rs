@@ -34,7 +34,7 @@ pub struct Status {
     /// What holds for destinations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outbound: Option<OutboundStatus>,
-    /// Open connections, where a rule limits them.
+    /// Open connections, where handshakes matter to a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<OpenStatus>,
     /// When all of it is taken off, unless somebody confirms it.
@@ -284,7 +284,7 @@ impl Status {
     }
 
     fn rules_table(&self) -> Table {
-        let limits_open = self.connections.is_some();
+        let limits_open = self.rules.iter().any(|rule| rule.rule.max_open.is_some());
         let mut reasons = vec![Reason::Rate, Reason::Backoff, Reason::Total];
         reasons.extend(limits_open.then_some(Reason::Open));
         let mut header = vec!["rule", "ports", "passed"];

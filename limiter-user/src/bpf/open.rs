@@ -6,10 +6,12 @@ use std::fs::File;
 use anyhow::{Context as _, ensure};
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::programs::links::FdLink;
-use aya::programs::{CgroupAttachMode, SockOps, TestRun as _, TestRunOptions};
+use aya::programs::{SockOps, TestRun as _, TestRunOptions};
 use limiter_common::maps::{self, MAX_OPEN};
-use limiter_common::open::{Correction, Event, EventCounters, Key};
+use limiter_common::open::{Correction, EventCounters, Key};
 
+use super::outbound::{MODE, frame};
+use super::tables::{add, over_cpus};
 use super::{Pins, Programs};
 
 /// The name of the program, and of its link.
@@ -30,10 +32,8 @@ impl Programs {
     /// As the kernel says.
     pub fn attach_count_open(&mut self, cgroup: &File) -> anyhow::Result<FdLink> {
         let program = self.count_open();
-        // A link is always one of several, and takes no flag that says so (`cgroup_bpf_link_attach` in the kernel).
-        let id = program
-            .attach(cgroup, CgroupAttachMode::Single)
-            .context("cannot attach the program that counts open connections")?;
+        let id =
+            program.attach(cgroup, MODE).context("cannot attach the program that counts open connections")?;
         Ok(program.take_link(id)?.try_into()?)
     }
 
@@ -43,7 +43,7 @@ impl Programs {
     ///
     /// As the kernel says.
     pub fn correct(&mut self, correction: &Correction) -> anyhow::Result<bool> {
-        let frame = frame(correction);
+        let frame = frame(&bytes(correction));
         let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
         let result =
             self.packets(CORRECT).test_run(options).context("cannot run the program that corrects")?;
@@ -52,16 +52,14 @@ impl Programs {
     }
 }
 
-/// The kernel wants an Ethernet header and takes it off again; this type is nobody's (IEEE 802, local experiments).
-fn frame(correction: &Correction) -> Vec<u8> {
-    let mut frame = [[0; 12].as_slice(), &[0x88, 0xb5]].concat();
+/// A correction as it lies in memory.
+fn bytes(correction: &Correction) -> Vec<u8> {
     let Correction { key, expected, next, counted } = correction;
-    frame.extend(key.rule.to_ne_bytes());
-    frame.extend(key.reserved.to_ne_bytes());
+    let mut bytes = [key.rule.to_ne_bytes(), key.reserved.to_ne_bytes()].concat();
     for word in key.source.halves().into_iter().chain([*expected, *next, *counted]) {
-        frame.extend(word.to_ne_bytes());
+        bytes.extend(word.to_ne_bytes());
     }
-    frame
+    bytes
 }
 
 /// The maps of open connections, from pins.
@@ -95,12 +93,7 @@ impl OpenTables {
     ///
     /// As the kernel says.
     pub fn events(&self) -> anyhow::Result<EventCounters> {
-        let mut sum = EventCounters::default();
-        for cpu in self.events.get(&0, 0).context("cannot read the counters of events")?.iter() {
-            for event in Event::ALL {
-                sum.0[event as usize] += cpu.0[event as usize];
-            }
-        }
-        Ok(sum)
+        over_cpus(&self.events, 0, |sum: &mut EventCounters, cpu| add(&mut sum.0, &cpu.0))
+            .context("cannot read the counters of events")
     }
 }

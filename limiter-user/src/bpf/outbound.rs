@@ -9,17 +9,16 @@ use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, TestRun as _, TestRunOptions};
-use limiter_common::dns::Unread;
 use limiter_common::gcra::State;
 use limiter_common::key::Address;
 use limiter_common::mapping::{GRACE, Names};
 use limiter_common::maps;
 use limiter_common::name::NameId;
-use limiter_common::outbound::tables::{Event, EventCounters, HostCounters, HostName, UnreadCounters};
+use limiter_common::outbound::tables::{EventCounters, HostCounters, HostName, UnreadCounters};
 use limiter_common::outbound::{HostRule, Kind, SHARED_TAG, Settings, Subject};
 use limiter_common::sources::{Set, find_state};
-use limiter_common::verdict::Reason;
 
+use super::tables::{add, over_cpus};
 use super::{Pins, Programs};
 
 /// Which programs an attached cgroup has, each with its name.
@@ -27,7 +26,7 @@ const PACKETS: [(&str, CgroupSkbAttachType); 2] =
     [("egress", CgroupSkbAttachType::Egress), ("ingress", CgroupSkbAttachType::Ingress)];
 
 /// A link is always one of several, and takes no flag that says so (`cgroup_bpf_link_attach` in the kernel).
-const MODE: CgroupAttachMode = CgroupAttachMode::Single;
+pub(super) const MODE: CgroupAttachMode = CgroupAttachMode::Single;
 
 impl Programs {
     /// Attaches the outbound programs to a cgroup, beside whatever is there: what any of them refuses is refused.
@@ -57,14 +56,19 @@ impl Programs {
     ///
     /// As the kernel says.
     pub fn teach_answer(&mut self, message: &[u8]) -> anyhow::Result<()> {
-        // The kernel wants an Ethernet header and takes it off again; this type is nobody's (IEEE 802, local experiments).
-        let mut frame = [[0; 12].as_slice(), &[0x88, 0xb5]].concat();
-        frame.extend_from_slice(message);
+        let frame = frame(message);
         let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
         let result = self.teach().test_run(options).context("cannot run the program that learns")?;
         ensure!(result.return_value == 1, "the program that learns returned {}", result.return_value);
         Ok(())
     }
+}
+
+/// A packet for a program of cgroups to be tried with (`BPF_PROG_TEST_RUN`).
+///
+/// The kernel wants an Ethernet header and takes it off again; this type is nobody's (IEEE 802, local experiments).
+pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
+    [[0; 12].as_slice(), &[0x88, 0xb5], payload].concat()
 }
 
 /// The outbound maps, from pins.
@@ -124,15 +128,11 @@ impl HostTables {
     ///
     /// As the kernel says.
     pub fn counters(&self, number: u32) -> anyhow::Result<HostCounters> {
-        let mut sum = HostCounters::default();
-        let values = self.counters.get(&number, 0);
-        for cpu in values.with_context(|| format!("cannot read the counters of rule {number}"))?.iter() {
+        over_cpus(&self.counters, number, |sum: &mut HostCounters, cpu| {
             sum.allowed += cpu.allowed;
-            for reason in Reason::ALL {
-                sum.refused[reason as usize] += cpu.refused[reason as usize];
-            }
-        }
-        Ok(sum)
+            add(&mut sum.refused, &cpu.refused);
+        })
+        .with_context(|| format!("cannot read the counters of rule {number}"))
     }
 
     /// What all CPUs counted beside the rules.
@@ -141,13 +141,8 @@ impl HostTables {
     ///
     /// As the kernel says.
     pub fn events(&self) -> anyhow::Result<EventCounters> {
-        let mut sum = EventCounters::default();
-        for cpu in self.events.get(&0, 0).context("cannot read the counters of events")?.iter() {
-            for event in Event::ALL {
-                sum.0[event as usize] += cpu.0[event as usize];
-            }
-        }
-        Ok(sum)
+        over_cpus(&self.events, 0, |sum: &mut EventCounters, cpu| add(&mut sum.0, &cpu.0))
+            .context("cannot read the counters of events")
     }
 
     /// What all CPUs could not read or keep.
@@ -156,13 +151,8 @@ impl HostTables {
     ///
     /// As the kernel says.
     pub fn unread(&self) -> anyhow::Result<UnreadCounters> {
-        let mut sum = UnreadCounters::default();
-        for cpu in self.unread.get(&0, 0).context("cannot read the counters of DNS messages")?.iter() {
-            for unread in Unread::ALL {
-                sum.0[unread as usize] += cpu.0[unread as usize];
-            }
-        }
-        Ok(sum)
+        over_cpus(&self.unread, 0, |sum: &mut UnreadCounters, cpu| add(&mut sum.0, &cpu.0))
+            .context("cannot read the counters of DNS messages")
     }
 
     /// The rule that the table of patterns has for one of its keys.

@@ -1,11 +1,12 @@
-//! Reads the counters.
+//! Reads the counters of the program for interfaces, and sums counters over all CPUs.
 
 use std::borrow::Borrow;
 
 use anyhow::Context as _;
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::Pod;
+use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use limiter_common::maps;
-use limiter_common::verdict::{Reason, RuleCounters, Skip, SkipCounters};
+use limiter_common::verdict::{RuleCounters, SkipCounters};
 
 use super::{Pins, Programs};
 
@@ -68,18 +69,15 @@ impl<T: Borrow<MapData>> Tables<T> {
     ///
     /// As the kernel says.
     pub fn rule(&self, number: u32) -> anyhow::Result<RuleTotals> {
-        let mut sum = RuleTotals::default();
-        for cpu in self.rule_by_cpu(number)? {
+        over_cpus(&self.rules, number, |sum: &mut RuleTotals, cpu| {
             sum.passed += cpu.passed;
             sum.allowed += cpu.allowed;
-            for reason in Reason::INBOUND {
-                sum.refused[reason as usize] += cpu.refused[reason as usize];
-            }
+            add(&mut sum.refused, &cpu.refused);
             sum.resets += cpu.resets;
             sum.sources += cpu.sources;
             sum.evictions += cpu.evictions;
-        }
-        Ok(sum)
+        })
+        .with_context(|| format!("cannot read the counters of rule {number}"))
     }
 
     /// What all CPUs passed without judging it.
@@ -88,12 +86,27 @@ impl<T: Borrow<MapData>> Tables<T> {
     ///
     /// As the kernel says.
     pub fn skipped(&self) -> anyhow::Result<SkipTotals> {
-        let mut sum = SkipTotals::default();
-        for cpu in self.skipped.get(&0, 0).context("cannot read the counters of unjudged packets")?.iter() {
-            for skip in Skip::ALL {
-                sum.0[skip as usize] += cpu.0[skip as usize];
-            }
-        }
-        Ok(sum)
+        over_cpus(&self.skipped, 0, |sum: &mut SkipTotals, cpu| add(&mut sum.0, &cpu.0))
+            .context("cannot read the counters of unjudged packets")
+    }
+}
+
+/// What all CPUs counted in one element of a map.
+pub(super) fn over_cpus<C: Pod + Default>(
+    counters: &PerCpuArray<impl Borrow<MapData>, C>,
+    index: u32,
+    add: impl Fn(&mut C, &C),
+) -> Result<C, MapError> {
+    let mut sum = C::default();
+    for cpu in counters.get(&index, 0)?.iter() {
+        add(&mut sum, cpu);
+    }
+    Ok(sum)
+}
+
+/// Adds counters that stand side by side.
+pub(super) fn add<const N: usize>(sum: &mut [u64; N], cpu: &[u64; N]) {
+    for (sum, cpu) in sum.iter_mut().zip(cpu) {
+        *sum += cpu;
     }
 }

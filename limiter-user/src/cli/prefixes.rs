@@ -84,19 +84,21 @@ struct Row {
 pub fn run(list: List, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     host::check_privileges()?;
     let state = State::load()?.filter(|state| !state.rules.is_empty()).ok_or_else(nothing_attached)?;
-    let mut lists = Lists::open(&Pins::locate())?;
+    // Opened last: nobody is to wait while prefixes are read.
+    let lists = || Lists::open(&Pins::locate());
     match &arguments.verb {
         Verb::Add { prefixes, r#for } => {
             let time = r#for.as_deref().map(duration::parse).transpose();
             let time =
                 time.map_err(|failure| Failure::new(format!("--for {}", failure.cause), failure.cure))?;
             let listed = prefixes.listed(&state, time)?;
-            lists.add(list, &listed)?;
+            lists()?.add(list, &listed)?;
             warn(list, &state, &listed);
             println!("limiterctl: {} {}", count(listed.len()), done(list));
         }
         Verb::Remove { prefixes } => {
-            let removed = lists.remove(list, prefixes.scope(&state)?, &prefixes.networks()?)?;
+            let (scope, networks) = (prefixes.scope(&state)?, prefixes.networks()?);
+            let removed = lists()?.remove(list, scope, &networks)?;
             println!("limiterctl: {} taken off", count(removed));
             if removed == 0 {
                 return Ok(ExitCode::from(NO));
@@ -104,11 +106,11 @@ pub fn run(list: List, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         Verb::Replace { prefixes } => {
             let listed = prefixes.listed(&state, None)?;
-            lists.replace(list, prefixes.scope(&state)?, &listed)?;
+            lists()?.replace(list, prefixes.scope(&state)?, &listed)?;
             warn(list, &state, &listed);
             println!("limiterctl: {} {}, and no other", count(listed.len()), done(list));
         }
-        Verb::List { output } => print(&state, lists.read(list), *output)?,
+        Verb::List { output } => print(&state, lists()?.read(list), *output)?,
     }
     Ok(ExitCode::SUCCESS)
 }
