@@ -5,6 +5,8 @@
 //! programs. It ends when its standard input does, which is a pipe from here: a signal to this process, SIGKILL
 //! included, needs no handler. What the kernel does not take away is the cgroup: see [`cgroup`].
 //!
+//! The public modules serve the checks of `cargo xtask kernels` as well.
+//!
 //! Layout:
 //! - [`hosts`]: the network around the server.
 //! - [`cgroup`]: the cgroups, and who removes them.
@@ -16,10 +18,10 @@
 //! - [`page`]: how it looks.
 //! - [`proof`]: whether what happened is what the page says.
 
-mod cgroup;
-mod commands;
-mod hosts;
-mod names;
+pub mod cgroup;
+pub mod commands;
+pub mod hosts;
+pub mod names;
 mod outbound;
 mod page;
 mod proof;
@@ -45,6 +47,7 @@ use nix::{
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
+pub use self::story::left;
 use self::{commands::Hands, hosts::Network, page::Page, sites::Sites};
 use crate::{
     setup::{self, Purpose},
@@ -118,7 +121,7 @@ pub fn inside(args: &InsideArgs) -> Result<()> {
 }
 
 /// Builds the product and says where cargo put it.
-fn build(sh: &Shell) -> Result<PathBuf> {
+pub fn build(sh: &Shell) -> Result<PathBuf> {
     let cargo = cargo();
     let format = "--message-format=json-render-diagnostics";
     let messages = cmd!(sh, "{cargo} build --release --package limiter-user {format}").read()?;

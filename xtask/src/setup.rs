@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use xshell::Shell;
 
-pub use rust::Rustc;
+pub use {apt::Apt, rust::Rustc};
 
 /// What the machine is made ready for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

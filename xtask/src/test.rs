@@ -69,6 +69,9 @@ pub fn run(sh: &Shell, args: &Args) -> Result<()> {
     }
 
     print_times(&times);
+    if args.soak {
+        eprintln!("\nOther kernels than this machine's are not among these: cargo xtask kernels");
+    }
     Ok(())
 }
 

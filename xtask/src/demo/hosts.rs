@@ -36,7 +36,8 @@ pub struct Network {
     pub sites: Host,
     /// What the client and the attacker connect to: IPv4, and IPv6 where this machine has it.
     pub targets: Vec<SocketAddr>,
-    _router: Host,
+    /// Its interfaces have the names of the hosts that they lead to.
+    pub router: Host,
 }
 
 impl Network {
@@ -80,7 +81,7 @@ impl Network {
         }
 
         let targets = SERVER.iter().take(families).map(|&address| SocketAddr::new(address, 80)).collect();
-        Ok(Self { server, client, attacker, sites, targets, _router: router })
+        Ok(Self { server, client, attacker, sites, targets, router })
     }
 }
 

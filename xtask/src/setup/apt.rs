@@ -1,6 +1,6 @@
 //! Debian's packages: which command or module comes from which, and how they are installed.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
@@ -82,6 +82,36 @@ impl<'sh> Apt<'sh> {
         self.install("for the demo and the tests", &packages)
     }
 
+    /// Installs what brings commands that are missing; each stands with its package. `why` completes "installing …".
+    pub fn ensure_commands(&mut self, why: &str, commands: &[(&str, &str)]) -> Result<()> {
+        let is_missing = |command: &str| find_command(self.sh, command).is_none();
+        let packages: Vec<_> =
+            commands.iter().filter(|(command, _)| is_missing(command)).map(|(_, package)| *package).collect();
+        if packages.is_empty() { Ok(()) } else { self.install(why, &packages) }
+    }
+
+    /// The packages whose name begins with this, as far as the lists of this machine know; elsewhere there are none.
+    pub fn search(&self, start: &str) -> Result<Vec<String>> {
+        let sh = self.sh;
+        if find_command(sh, "apt-cache").is_none() {
+            return Ok(Vec::new());
+        }
+        let names = cmd!(sh, "apt-cache pkgnames {start}").quiet().read()?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    /// Fetches a package's file into a folder, and installs nothing. Lists that are too old are renewed.
+    pub fn download(&mut self, package: &str, folder: &Path) -> Result<()> {
+        let sh = self.sh;
+        let _folder = sh.push_dir(folder);
+        let download = cmd!(sh, "apt-get download -qq {package}");
+        if self.is_fresh || download.run().is_err() {
+            self.refresh(&[package])?;
+            step(&format!("fetching {package}"), &download)?;
+        }
+        Ok(())
+    }
+
     /// Installs packages; `why` completes "installing …".
     pub fn install(&mut self, why: &str, packages: &[&str]) -> Result<()> {
         self.refresh(packages)?;
@@ -106,7 +136,8 @@ impl<'sh> Apt<'sh> {
         Ok(has_candidate(&policy))
     }
 
-    fn refresh(&mut self, wanted: &[&str]) -> Result<()> {
+    /// Renews the lists, once; `wanted` is what a person on another distribution would need.
+    pub fn refresh(&mut self, wanted: &[&str]) -> Result<()> {
         if self.is_fresh {
             return Ok(());
         }
