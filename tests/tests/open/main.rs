@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod burst;
+mod connlimit;
 mod limit;
 mod place;
 mod server;

@@ -32,6 +32,8 @@ impl Server {
         let listener: TcpListener = host.run(|| {
             let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
             socket.set_only_v6(false).unwrap();
+            // Connections of the server before this one may be left.
+            socket.set_reuse_address(true).unwrap();
             socket.bind(&SocketAddr::new("::".parse().unwrap(), PORT).into()).unwrap();
             // A SYN that finds a full queue is sent again, and counts again.
             socket.listen(4096).unwrap();

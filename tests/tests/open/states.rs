@@ -11,12 +11,12 @@ use socket2::{Domain, Socket, Type};
 
 const SOURCES: [(&str, &str); 2] = [("10.1.0.5", "10.1.0.5/32"), ("fd01::5", "fd01::/64")];
 
-fn ask(mut stream: &TcpStream, word: u8) {
+pub(super) fn ask(mut stream: &TcpStream, word: u8) {
     stream.write_all(&[word]).unwrap();
 }
 
 /// Until the server has ended its half, or all.
-fn read_to_end(mut stream: &TcpStream) {
+pub(super) fn read_to_end(mut stream: &TcpStream) {
     match stream.read_to_end(&mut Vec::new()) {
         Ok(_) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),

@@ -26,6 +26,7 @@ const TOOLS: &[Tool] = &[
     tool("curl", "curl", Purpose::Demo),
     tool("python3", "python3", Purpose::Demo),
     tool("git", "git", Purpose::Test),
+    tool("iptables", "iptables", Purpose::Test),
     tool("codespell", "codespell", Purpose::Test),
     tool("dnsmasq", "dnsmasq-base", Purpose::Test),
     tool("node", "nodejs", Purpose::Test),
@@ -205,7 +206,7 @@ mod tests {
             ["util-linux", "curl", "python3"]
         );
         for (command, package) in
-            [("codespell", "codespell"), ("dnsmasq", "dnsmasq-base"), ("musl-gcc", "musl-tools")]
+            [("iptables", "iptables"), ("dnsmasq", "dnsmasq-base"), ("musl-gcc", "musl-tools")]
         {
             assert_eq!(missing_packages(Purpose::Test, |other| other != command, ALL), [package]);
         }

@@ -1,0 +1,116 @@
+//! The same scenarios under iptables' connlimit and under limiterctl, on the same kernel, side by side.
+//!
+//! `ROWS` is the table of docs/connlimit.md; what differs is pinned as well as what does not. To see it measured:
+//! `cargo test -p limiter-tests --test open connlimit -- --nocapture`
+
+mod rows;
+mod stage;
+
+use std::fmt::Write as _;
+use std::panic::resume_unwind;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use super::PATIENCE;
+use rows::{ROWS, Row};
+use stage::{Family, Limiter, Stage};
+
+/// Connections that one source may hold.
+const MAX: usize = 3;
+/// Rows that are played at a time: most of them wait.
+const STAGES: usize = 8;
+
+/// What is held against the table: which row, over which IP version, under what.
+type Case = (&'static Row, Family, Limiter);
+
+#[test]
+fn connlimit_and_limiterctl_admit_what_the_table_says() {
+    let cases = ROWS.iter().flat_map(|row| {
+        row.families.iter().flat_map(move |&family| Limiter::BOTH.map(|limiter| (row, family, limiter)))
+    });
+    let (cases, measured) = (Mutex::new(cases), Mutex::new(Vec::<(Case, usize)>::new()));
+    let work = || {
+        loop {
+            let next = cases.lock().unwrap().next();
+            let Some(case) = next else { return };
+            let admitted = on_a_thread_of_its_own(case);
+            measured.lock().unwrap().push((case, admitted));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..STAGES {
+            scope.spawn(work);
+        }
+    });
+    let measured = measured.into_inner().unwrap();
+    println!("{}", table(|row, limiter| of(&measured, row, limiter)));
+    let wrong: Vec<_> = measured
+        .iter()
+        .filter(|((row, _, limiter), admitted)| row.admitted(*limiter) != *admitted)
+        .map(|((row, family, limiter), admitted)| {
+            let expected = row.admitted(*limiter);
+            format!("{}, {family:?}, {limiter:?}: {admitted} and not {expected}", row.scenario)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "admitted:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_documentation_has_the_same_table() {
+    let page = include_str!("../../../../docs/connlimit.md");
+    let table = table(|row, limiter| row.admitted(limiter).to_string());
+    assert!(page.contains(&table), "docs/connlimit.md should contain this:\n\n{table}");
+}
+
+/// A case that fails is named by its thread; and whatever it has started ends with it.
+fn on_a_thread_of_its_own(case: Case) -> usize {
+    let (row, family, limiter) = case;
+    let name = format!("{}, {family:?}, {limiter:?}", row.scenario);
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name(name).spawn_scoped(scope, || play(case)).unwrap();
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// How many more connections are admitted.
+fn play((row, family, limiter): Case) -> usize {
+    let begun = Instant::now();
+    loop {
+        let mut stage = Stage::new(family, limiter);
+        (row.story)(&mut stage);
+        stage.settle(row.sockets);
+        // A busy machine would do nothing else while handshakes are remembered.
+        if !row.is_at_once() {
+            stage.agree();
+        }
+        let admitted = stage.admitted();
+        // It may also have taken longer than what is to be seen.
+        if stage.age() < row.lasts {
+            return admitted;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}: never seen in time", row.scenario);
+    }
+}
+
+/// What was measured: one number where both IP versions agree.
+fn of(measured: &[(Case, usize)], row: &Row, limiter: Limiter) -> String {
+    let mut numbers: Vec<_> = measured
+        .iter()
+        .filter(|((other, _, under), _)| other.scenario == row.scenario && *under == limiter)
+        .map(|(_, admitted)| admitted.to_string())
+        .collect();
+    numbers.sort();
+    numbers.dedup();
+    numbers.join(" or ")
+}
+
+fn table(admitted: impl Fn(&Row, Limiter) -> String) -> String {
+    let mut text =
+        "| what is held, of 3 | connlimit | limiterctl | why |\n| --- | --- | --- | --- |\n".to_owned();
+    for row in ROWS {
+        let [theirs, ours] = Limiter::BOTH.map(|limiter| admitted(row, limiter));
+        writeln!(text, "| {} | {theirs} | {ours} | {} |", row.scenario, row.why).unwrap();
+    }
+    text
+}
