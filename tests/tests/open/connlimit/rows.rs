@@ -286,6 +286,8 @@ fn closed_by_client(stage: &mut Stage) {
 
 fn time_wait(stage: &mut Stage) {
     half_closed(stage);
+    // An ACK that comes behind the client's FIN would have an RST end this state.
+    stage.settle(&[("FIN-WAIT-2", MAX)]);
     stage.open.clear();
 }
 
