@@ -51,10 +51,6 @@ impl Row {
         Self { lasts: ONE_WINDOW, ..self }
     }
 
-    pub fn is_at_once(&self) -> bool {
-        self.lasts == ONE_WINDOW
-    }
-
     /// Waits for long: one IP version must do.
     const fn later(self) -> Self {
         Self { families: &[Family::V4], ..self }

@@ -55,8 +55,6 @@ pub struct Stage {
     pub source: &'static str,
     family: Family,
     limiter: Limiter,
-    /// Bits of an address that make one source.
-    prefix: (u8, u8),
     server: Option<Server>,
     daemon: Option<Daemon>,
     begun: Instant,
@@ -66,19 +64,8 @@ impl Stage {
     pub fn new(family: Family, limiter: Limiter) -> Self {
         let scene = Scene::new();
         let (open, held, begun) = (Vec::new(), Vec::new(), Instant::now());
-        let prefix = (32, 64);
-        let mut stage = Self {
-            scene,
-            open,
-            held,
-            source: "",
-            family,
-            limiter,
-            prefix,
-            server: None,
-            daemon: None,
-            begun,
-        };
+        let mut stage =
+            Self { scene, open, held, source: "", family, limiter, server: None, daemon: None, begun };
         stage.source = stage.sources()[0];
         stage
     }
@@ -111,7 +98,6 @@ impl Stage {
 
     /// Sets the limit, for prefixes of these lengths.
     pub fn limit_by(&mut self, v4: u8, v6: u8) {
-        self.prefix = (v4, v6);
         match self.limiter {
             Limiter::Connlimit => self.connlimit(&format!("--connlimit-mask {}", self.choose(v4, v6))),
             Limiter::Limiterctl => self.limiterctl(&["--source-prefix", &format!("{v4},{v6}")]),
@@ -293,14 +279,6 @@ impl Stage {
             }
             assert!(begun.elapsed() < PATIENCE, "the server should have {expected:?}: {sockets:?}");
             thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Waits until limiterctl, where it is there, counts what the kernel does.
-    #[track_caller]
-    pub fn agree(&self) {
-        if self.daemon.is_some() {
-            self.scene.agree_by(self.prefix.0.into(), self.prefix.1.into());
         }
     }
 
