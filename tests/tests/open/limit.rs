@@ -21,6 +21,8 @@ fn fifteen_are_open_the_sixteenth_is_refused_and_one_that_ends_makes_room() {
             reset(open.remove(0));
             open.push(scene.admitted_at_last(source));
             scene.is_refused(source);
+            drop(open);
+            scene.agree_on(prefix, 0);
         }
         let stranger = scene.connect("10.1.0.6").expect("another source has its own");
         let rule = scene.rule();
