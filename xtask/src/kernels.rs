@@ -9,7 +9,7 @@
 //! - [`modules`]: the modules that the checks need.
 //! - [`initramfs`]: the archive, and what is in it.
 //! - [`machine`]: boots it, and returns what its console showed.
-//! - [`inside`]: the checks, which run in the virtual machine.
+//! - [`mod@inside`]: the checks, which run in the virtual machine.
 //! - [`report`]: how a finding leaves the virtual machine, and the table of all.
 
 mod initramfs;
