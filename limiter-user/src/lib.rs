@@ -10,6 +10,7 @@
 //! - [`policy`] turns what was asked for into map entries, without touching a map
 //! - [`config`] reads rates, ports, prefixes and durations as people write them
 //! - [`dns`] resolves the names that rules list
+//! - [`translate`] turns rules of iptables and nft into words for [`cli`]
 //! - [`bpf`] loads, attaches, pins and reads; [`interface`], [`cgroup`], [`namespace`], [`host`] and [`clock`] ask the kernel
 //! - [`ssh`] tells where the person who types comes from
 //! - [`state`] is what one process leaves for the next under `/run/limiterctl`
@@ -35,4 +36,5 @@ pub mod ssh;
 pub mod state;
 pub mod status;
 pub mod table;
+pub mod translate;
 pub mod why;

@@ -170,7 +170,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 impl Arguments {
-    fn check(self) -> Result<Order, Failure> {
+    /// What is to be done, with every value read.
+    pub fn check(self) -> Result<Order, Failure> {
         let backoff =
             self.backoff.as_ref().map(|time| flag("--backoff", duration::parse(time))).transpose()?;
         let outbound = self.outbound(backoff)?;

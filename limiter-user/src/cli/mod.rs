@@ -8,6 +8,7 @@ mod detach;
 mod list;
 mod prefixes;
 mod status;
+pub(crate) mod translate;
 mod why;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ enum Verb {
     /// Refuse prefixes, whatever the limits say
     Deny(prefixes::Arguments),
     Confirm(confirm::Arguments),
+    Translate(translate::Arguments),
 }
 
 /// How to print an answer.
@@ -67,6 +69,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Allow(arguments) => prefixes::run(List::Allow, &arguments),
             Verb::Deny(arguments) => prefixes::run(List::Deny, &arguments),
             Verb::Confirm(arguments) => confirm::run(&arguments).await,
+            Verb::Translate(arguments) => translate::run(arguments),
         }
     })
 }

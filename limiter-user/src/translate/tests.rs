@@ -1,0 +1,73 @@
+//! Rules and what becomes of them. Each command that comes out has passed the checks of `attach` itself.
+
+mod iptables;
+mod lines;
+mod nft;
+mod properties;
+mod recent;
+
+use super::{Defaults, Input, Translation, translate};
+use crate::cli::translate::accepts;
+use crate::failure::Failure;
+
+/// What becomes of rules on a machine whose default route leads to eth0.
+fn translated(rules: &[&str]) -> Result<Translation, Failure> {
+    let inputs: Vec<_> = rules.iter().copied().map(Input::Rule).collect();
+    translate(&inputs, &on("eth0"), accepts)
+}
+
+fn on(route: &str) -> Defaults {
+    Defaults { interfaces: Vec::new(), route: Some(route.into()) }
+}
+
+/// What stands behind `limiterctl attach --interface eth0`.
+#[track_caller]
+fn command(rules: &[&str]) -> String {
+    let translation = translated(rules).unwrap_or_else(|failure| panic!("{rules:?}: {failure:?}"));
+    said(&translation)
+}
+
+#[track_caller]
+fn said(translation: &Translation) -> String {
+    let words = translation.command.as_ref().unwrap_or_else(|| panic!("{translation:?}"));
+    accepts(words).expect("attach takes what is printed");
+    let line = translation.line().expect("there is a command");
+    assert_eq!(shlex::split(&line).as_ref(), Some(words), "a shell reads it back");
+    line.strip_prefix("limiterctl attach --interface eth0 ").unwrap_or(&line).to_owned()
+}
+
+/// Why the first of these rules that is refused has no equal.
+#[track_caller]
+fn refusal(rules: &[&str]) -> String {
+    let translation = translated(rules).unwrap_or_else(|failure| panic!("{rules:?}: {failure:?}"));
+    assert_eq!(translation.command, None, "never half translated: {rules:?}");
+    let first = translation.refused.first().unwrap_or_else(|| panic!("nothing is refused of {rules:?}"));
+    format!("{}: {}", first.rule, first.reason)
+}
+
+#[track_caller]
+fn notes(rules: &[&str]) -> Vec<String> {
+    translated(rules).unwrap_or_else(|failure| panic!("{rules:?}: {failure:?}")).notes
+}
+
+/// Where nothing tells the interface, somebody has to.
+#[test]
+fn an_interface_is_asked_for_where_nothing_tells_it() {
+    let rule =
+        Input::Rule("iptables -A INPUT -p tcp --syn --dport 80 -m connlimit --connlimit-above 15 -j DROP");
+    let failure = translate(&[rule], &Defaults::default(), accepts).unwrap_err();
+    assert_eq!(
+        failure.cause,
+        "the rule names no interface, and this machine has no default route that would tell"
+    );
+    let asked = Defaults { interfaces: vec!["eth1".into(), "eth2".into()], route: Some("eth0".into()) };
+    let translation = translate(&[rule], &asked, accepts).unwrap();
+    assert_eq!(
+        said(&translation),
+        "limiterctl attach --interface eth1,eth2 --port 80 --max-open 15 --action drop"
+    );
+    let other =
+        Input::Rule("iptables -A INPUT -i eth0 -p tcp --syn -m connlimit --connlimit-above 15 -j DROP");
+    let translation = translate(&[other], &asked, accepts).unwrap();
+    assert_eq!(translation.refused[0].reason, "it is for interface eth0, and not for eth1,eth2");
+}
