@@ -6,7 +6,7 @@ use crate::sources::{self, Cell, Cells, Tenant, WAYS};
 use crate::verdict::{Reason, Verdict};
 
 /// How often a compare-and-swap is tried. A try fails only because another CPU's succeeded.
-pub const TRIES: u32 = 8;
+pub const TRIES: u32 = 6;
 
 /// The states that sources of a rule share, on a cache line of its own: that of all, that of strangers, when a flood of
 /// strangers was refused last, and since when ([`flood`](crate::flood)).
@@ -44,6 +44,15 @@ pub struct Shared<'a, C> {
     /// That of all sources without a handshake, for one of them; `None` for a source that is known, or where the rule
     /// makes no difference.
     pub strangers: Option<&'a C>,
+    /// Whether both have been charged with this SYN already.
+    pub is_charged: bool,
+}
+
+/// A SYN for which [`judge`] is to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undecided {
+    /// Whether the total has been charged with it already.
+    pub is_charged: bool,
 }
 
 /// Judges a SYN at `now` of the source with `tag` in its `set`.
@@ -62,7 +71,7 @@ pub fn judge<S: Cells + ?Sized>(
     if rule.rate.is_none() {
         return Judgement { verdict: charge_shared(rule, shared, now), tenant: Tenant::Same };
     }
-    let mut within_shared = rule.total.is_none() && shared.strangers.is_none();
+    let mut within_shared = shared.is_charged || rule.total.is_none() && shared.strangers.is_none();
     for _ in 0..TRIES {
         let found = set.find(tag, now);
         let state = sources::state(found.old, tag, now);
@@ -88,6 +97,39 @@ pub fn judge<S: Cells + ?Sized>(
         }
     }
     Judgement { verdict: Verdict::Refuse(Reason::Contention), tenant: Tenant::Same }
+}
+
+/// The same in one try, for a source that has its cell already under a [plain](Rule::is_plain) rule: which is what most
+/// SYNs are.
+///
+/// # Errors
+///
+/// Where it takes more than that.
+#[inline(always)]
+pub fn judge_at_once<'a, C: Cell + 'a>(
+    rule: &Rule,
+    cells: &[C; WAYS],
+    total: impl FnOnce() -> Option<&'a C>,
+    tag: u16,
+    now: u64,
+) -> Result<Judgement, Undecided> {
+    let mut undecided = Undecided { is_charged: false };
+    let (cell, old) = sources::find_own(cells, tag).ok_or(undecided)?;
+    let state = sources::unpack(old, now);
+    let decision = rule.rate.admit(state, now);
+    if matches!(decision.outcome, Outcome::Admitted) && !rule.total.is_none() {
+        match try_charge(&rule.total, total().ok_or(undecided)?, now).ok_or(undecided)? {
+            Outcome::Admitted => undecided.is_charged = true,
+            Outcome::Over | Outcome::BackingOff => {
+                return Ok(Judgement { verdict: Verdict::Refuse(Reason::Total), tenant: Tenant::Same });
+            }
+        }
+    }
+    if state.bits() == decision.next.bits() || cell.compare_exchange(old, sources::pack(tag, decision.next)) {
+        Ok(Judgement { verdict: verdict(decision.outcome), tenant: Tenant::Same })
+    } else {
+        Err(undecided)
+    }
 }
 
 /// Charges a handshake that was completed at `now` by the source with `tag` in its `set`; says whose cell it got.
@@ -128,16 +170,23 @@ pub fn charge<C: Cell>(limit: &Limit, total: &C, now: u64, reason: Reason) -> Ve
         return Verdict::Pass;
     }
     for _ in 0..TRIES {
-        let old = total.load();
-        let decision = limit.admit(State::from_bits(old), now);
-        if !matches!(decision.outcome, Outcome::Admitted) {
-            return Verdict::Refuse(reason);
-        }
-        if total.compare_exchange(old, decision.next.bits()) {
-            return Verdict::Pass;
+        match try_charge(limit, total, now) {
+            Some(Outcome::Admitted) => return Verdict::Pass,
+            Some(Outcome::Over | Outcome::BackingOff) => return Verdict::Refuse(reason),
+            None => {}
         }
     }
     Verdict::Refuse(Reason::Contention)
+}
+
+/// The same in one try; `None` where another CPU was faster.
+#[inline(always)]
+fn try_charge<C: Cell>(limit: &Limit, total: &C, now: u64) -> Option<Outcome> {
+    let old = total.load();
+    let decision = limit.admit(State::from_bits(old), now);
+    let is_done =
+        !matches!(decision.outcome, Outcome::Admitted) || total.compare_exchange(old, decision.next.bits());
+    is_done.then_some(decision.outcome)
 }
 
 #[inline(always)]

@@ -114,6 +114,25 @@ impl Limit {
         self.emission_interval == 0
     }
 
+    /// The same for clocks that lag behind by up to so many nanoseconds, each CPU's by another time; `None` where that would
+    /// be noticed.
+    ///
+    /// So much is added to the tolerance: whoever keeps to the rate, or sends his burst, is not refused for what the clocks
+    /// disagree about. Then `burst + rate x (time + 2 lag)` are admitted at most: one attempt too many, or a hundredth of
+    /// the burst. A back-off ends a hundredth too early.
+    pub const fn by_clocks_that_lag(&self, lag: u64) -> Option<Self> {
+        let much = 200 * lag;
+        if self.is_none() {
+            return Some(*self);
+        }
+        if self.emission_interval < 2 * lag && self.tolerance < much
+            || self.backoff != 0 && self.backoff < much
+        {
+            return None;
+        }
+        Some(Self { tolerance: self.tolerance + lag, ..*self })
+    }
+
     /// Judges one attempt at `now` against `state`.
     #[inline(always)]
     pub const fn admit(&self, state: State, now: u64) -> Decision {

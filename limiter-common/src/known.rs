@@ -16,8 +16,7 @@ const SECOND: u64 = 1_000_000_000;
 /// Whether the source with `tag` in `set` is known at `now`.
 #[inline(always)]
 pub fn is_known<S: Cells + ?Sized>(set: &S, tag: u16, now: u64) -> bool {
-    let found = set.find(tag, now);
-    matches!(found.tenant, Tenant::Same) && is_within(found.old, now, 0)
+    sources::find_own(set.cells(), tag).is_some_and(|(_, content)| is_within(content, now, 0))
 }
 
 /// The source with `tag` in `set` has completed a handshake at `now`, or ended a connection.

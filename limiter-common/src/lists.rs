@@ -74,50 +74,73 @@ pub trait Lists {
     fn lengths(&self, scope: u32, word: usize) -> u64;
     /// The entry of a prefix.
     fn entry(&self, scope: u32, length: u32, network: &Address) -> Option<Entry>;
-    /// As [`find_in_part`].
+    /// As [`find_lengths`].
     #[inline(always)]
-    fn find_in_part(&self, scope: u32, part: u32, source: &Address, now: u64) -> Option<Listed> {
-        find_in_part(self, scope, part, source, now)
+    fn find_lengths(&self, scope: u32, part: Part, source: &Address, now: u64) -> Option<Listed> {
+        find_lengths(self, scope, part, source, now)
     }
+}
+
+/// Half of one of the [`LENGTHS`] words.
+///
+/// Halves are looked at one by one: the verifier follows a loop of 32 turns in half the time of one of 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The length that its lowest bit stands for.
+    pub first: u32,
+    /// Its bits.
+    pub lengths: u32,
 }
 
 /// Looks a source up in one scope. An entry that allows wins over all that deny.
 #[inline(always)]
 pub fn find<L: Lists>(lists: &L, scope: u32, source: &Address, v6: bool, now: u64) -> Option<Listed> {
-    let mut found = None;
-    for part in if v6 { PARTS_V6 } else { PARTS_V4 } {
-        match lists.find_in_part(scope, part, source, now) {
-            Some(Listed::Allowed) => return Some(Listed::Allowed),
-            Some(Listed::Denied) => found = Some(Listed::Denied),
-            None => {}
-        }
+    // No loop: what the compiler makes of one, the verifier of kernel 6.1 does not know as such.
+    if v6 {
+        let found = find_in_word(lists, scope, 1, source, now, None);
+        let found = find_in_word(lists, scope, 2, source, now, found);
+        find_in_word(lists, scope, 3, source, now, found)
+    } else {
+        find_in_word(lists, scope, 0, source, now, None)
     }
-    found
 }
 
-/// Halves of the [`LENGTHS`] words, which are looked at one by one: the verifier follows a loop of 32 turns in half the
-/// time of one of 64.
-const PARTS_V4: core::ops::Range<u32> = 0..2;
-const PARTS_V6: core::ops::Range<u32> = 2..7;
-
-/// The same for the lengths that half a word stands for.
 #[inline(always)]
-pub fn find_in_part<L: Lists + ?Sized>(
+fn find_in_word<L: Lists>(
     lists: &L,
     scope: u32,
-    part: u32,
+    word: usize,
+    source: &Address,
+    now: u64,
+    found: Option<Listed>,
+) -> Option<Listed> {
+    let (bits, first) = (lists.lengths(scope, word), FIRST[word]);
+    let look = |found, part: Part| match found {
+        Some(Listed::Allowed) => found,
+        _ if part.lengths == 0 => found,
+        _ => lists.find_lengths(scope, part, source, now).or(found),
+    };
+    let found = look(found, Part { first, lengths: bits as u32 });
+    look(found, Part { first: first + u32::BITS, lengths: (bits >> u32::BITS) as u32 })
+}
+
+/// The same for prefixes of some lengths.
+#[inline(always)]
+pub fn find_lengths<L: Lists + ?Sized>(
+    lists: &L,
+    scope: u32,
+    part: Part,
     source: &Address,
     now: u64,
 ) -> Option<Listed> {
     // Without branches in the loop: the verifier would follow each of them, each time.
     let (mut allowed, mut denied) = (0, 0);
-    let (word, shift) = ((part / 2) as usize & (LENGTHS - 1), part % 2 * u32::BITS);
-    let mut lengths = (lists.lengths(scope, word) >> shift) as u32;
+    let mut lengths = part.lengths;
     for _ in 0..u32::BITS {
         if lengths == 0 {
             break;
         }
-        let length = FIRST[word] + shift + lengths.trailing_zeros();
+        let length = part.first + lengths.trailing_zeros();
         lengths &= lengths - 1;
         if let Some(entry) = lists.entry(scope, length, &source.prefix(length)) {
             allowed |= is_before(now, entry.allowed_until);

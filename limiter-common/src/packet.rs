@@ -44,17 +44,40 @@ pub struct Syn {
     pub length: Option<NonZeroU32>,
 }
 
-/// What lies behind the IP headers.
-struct Segment {
-    source: Address,
-    destination: Address,
-    ip_offset: usize,
-    tcp_offset: usize,
+/// A SYN that was found, as far as it takes to judge it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Who asks.
+    pub source: Address,
+    /// TCP destination port.
+    pub destination_port: u16,
+    /// Where the rest is.
+    pub headers: Headers,
+}
+
+/// Where the headers of a SYN are in its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers {
+    /// Offset of the IP header.
+    pub ip_offset: usize,
+    /// Offset of the TCP header.
+    pub tcp_offset: usize,
     /// Where the IP length says that the packet ends.
-    end: usize,
+    pub end: usize,
     /// The first of several fragments.
-    fragment: bool,
-    v6: bool,
+    pub fragment: bool,
+    /// IPv6, not IPv4.
+    pub v6: bool,
+}
+
+/// Finds the SYN in a frame and reads all of it, or says why there is none to judge.
+///
+/// # Errors
+///
+/// As [`find`].
+#[inline(always)]
+pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Syn, Skip> {
+    read(packet, &find(packet)?.headers).ok_or(Skip::Truncated)
 }
 
 /// Finds the SYN in a frame, or says why there is none to judge.
@@ -66,7 +89,7 @@ struct Segment {
 ///
 /// The [`Skip`] with which the packet passes.
 #[inline(always)]
-pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Syn, Skip> {
+pub fn find<P: Packet + ?Sized>(packet: &P) -> Result<Opening, Skip> {
     let ethernet: EthHdr = packet.read(0).ok_or(Skip::Truncated)?;
     let mut ether_type = u16::from_be(ethernet.ether_type);
     let mut offset = EthHdr::LEN;
@@ -79,8 +102,8 @@ pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Syn, Skip> {
         offset += tag.len();
     }
     match ether_type {
-        ETH_P_IP => syn(packet, &ipv4(packet, offset)?),
-        ETH_P_IPV6 => syn(packet, &ipv6(packet, offset)?),
+        ETH_P_IP => opening(packet, ipv4(packet, offset)?),
+        ETH_P_IPV6 => opening(packet, ipv6(packet, offset)?),
         _ if is_tag(ether_type) => Err(Skip::TooManyTags),
         _ => Err(Skip::NotIp),
     }
@@ -95,64 +118,82 @@ const fn is_tag(ether_type: u16) -> bool {
     matches!(ether_type, 0x8100 | 0x88a8)
 }
 
+// Headers are read as words: of arrays of bytes the BPF compiler makes two instructions a byte.
+
 #[inline(always)]
-fn ipv4<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<Segment, Skip> {
-    let ip: Ipv4Hdr = packet.read(ip_offset).ok_or(Skip::Truncated)?;
-    let header_length = usize::from(ip.vihl & 0x0f) * 4;
-    if ip.vihl >> 4 != 4 || header_length < Ipv4Hdr::LEN {
+fn ipv4<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<(Address, Headers), Skip> {
+    let ip: [u32; Ipv4Hdr::LEN / 4] = packet.read(ip_offset).ok_or(Skip::Truncated)?;
+    let [first, second, third] = [u32::from_be(ip[0]), u32::from_be(ip[1]), u32::from_be(ip[2])];
+    let header_length = (first >> 24 & 0x0f) as usize * 4;
+    if first >> 28 != 4 || header_length < Ipv4Hdr::LEN {
         return Err(Skip::BadIpHeader);
     }
-    if ip.proto != IpProto::Tcp as u8 {
+    if third >> 16 & 0xff != IpProto::Tcp as u32 {
         return Err(Skip::NotTcp);
     }
-    let fragment = u16::from_be_bytes(ip.frags);
-    if fragment & 0x1fff != 0 {
+    if second & 0x1fff != 0 {
         return Err(Skip::LaterFragment);
     }
-    Ok(Segment {
-        source: Address::from_v4(ip.src_addr),
-        destination: Address::from_v4(ip.dst_addr),
+    let headers = Headers {
         ip_offset,
         tcp_offset: ip_offset + header_length,
-        end: ip_offset + usize::from(u16::from_be_bytes(ip.tot_len)),
-        fragment: fragment & 0x2000 != 0,
+        end: ip_offset + (first & 0xffff) as usize,
+        fragment: second & 0x2000 != 0,
         v6: false,
-    })
+    };
+    Ok((source_v4(&ip), headers))
 }
 
 #[inline(always)]
-fn ipv6<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<Segment, Skip> {
-    let ip: Ipv6Hdr = packet.read(ip_offset).ok_or(Skip::Truncated)?;
-    if ip.vcf[0] >> 4 != 6 {
+fn ipv6<P: Packet + ?Sized>(packet: &P, ip_offset: usize) -> Result<(Address, Headers), Skip> {
+    let ip: [u32; Ipv6Hdr::LEN / 4] = packet.read(ip_offset).ok_or(Skip::Truncated)?;
+    let [first, second] = [u32::from_be(ip[0]), u32::from_be(ip[1])];
+    if first >> 28 != 6 {
         return Err(Skip::BadIpHeader);
     }
-    let payload = usize::from(u16::from_be_bytes(ip.payload_len));
+    let (payload, next) = ((second >> 16) as usize, (second >> 8) as u8);
     // Length 0 before hop-by-hop options announces a jumbogram; the kernel then takes what the frame holds
     // (ipv6_rcv, ip6_rcv_core).
-    let end = if payload == 0 && ip.next_hdr == IpProto::HopOpt as u8 {
+    let end = if payload == 0 && next == IpProto::HopOpt as u8 {
         packet.length()
     } else {
         ip_offset + Ipv6Hdr::LEN + payload
     };
     let behind = ip_offset + Ipv6Hdr::LEN;
-    let upper = if ip.next_hdr == IpProto::Tcp as u8 {
-        Upper { protocol: ip.next_hdr, offset: behind, fragment: false }
+    let upper = if next == IpProto::Tcp as u8 {
+        Upper { protocol: next, offset: behind, fragment: false }
     } else {
-        packet.skip_extensions(ip.next_hdr, behind)?
+        packet.skip_extensions(next, behind)?
     };
     if upper.protocol != IpProto::Tcp as u8 {
         return Err(Skip::NotTcp);
     }
-    Ok(Segment {
-        source: Address::from_v6(ip.src_addr),
-        destination: Address::from_v6(ip.dst_addr),
-        ip_offset,
-        tcp_offset: upper.offset,
-        end,
-        fragment: upper.fragment,
-        v6: true,
-    })
+    let headers = Headers { ip_offset, tcp_offset: upper.offset, end, fragment: upper.fragment, v6: true };
+    Ok((source_v6(&ip), headers))
 }
+
+#[inline(always)]
+const fn source_v4(ip: &[u32; Ipv4Hdr::LEN / 4]) -> Address {
+    Address::from_v4(ip[3].to_ne_bytes())
+}
+
+#[inline(always)]
+const fn source_v6(ip: &[u32; Ipv6Hdr::LEN / 4]) -> Address {
+    v6([ip[2], ip[3], ip[4], ip[5]])
+}
+
+/// From four words in network order.
+#[inline(always)]
+const fn v6(w: [u32; 4]) -> Address {
+    Address::from_words([u32::from_be(w[0]), u32::from_be(w[1]), u32::from_be(w[2]), u32::from_be(w[3])])
+}
+
+/// A TCP header as far as its flags: what a first fragment may end after.
+type Start = [u16; 7];
+/// Where the destination port is in it.
+const DESTINATION: usize = 1;
+/// Where the flags are, behind the length of the header.
+const FLAGS: usize = 6;
 
 const FIN: u16 = 0x01;
 const SYN: u16 = 0x02;
@@ -160,66 +201,71 @@ const RST: u16 = 0x04;
 const ACK: u16 = 0x10;
 
 #[inline(always)]
-fn syn<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
-    // As far as the flags: what a first fragment may end after.
-    const START: usize = 14;
-
-    if segment.fragment && kept(segment) < START {
-        return hidden_flags(packet, segment);
+fn opening<P: Packet + ?Sized>(packet: &P, (source, headers): (Address, Headers)) -> Result<Opening, Skip> {
+    if headers.fragment && kept(&headers) < size_of::<Start>() {
+        return hidden_flags(packet, source, headers);
     }
-    let start: [u8; START] = packet.read(segment.tcp_offset).ok_or(Skip::Truncated)?;
-    let flags = u16::from_be_bytes([start[12], start[13]]);
-    if flags & (SYN | ACK | RST | FIN) != SYN {
+    let start: Start = packet.read(headers.tcp_offset).ok_or(Skip::Truncated)?;
+    if u16::from_be(start[FLAGS]) & (SYN | ACK | RST | FIN) != SYN {
         return Err(Skip::NotSyn);
     }
-    if segment.end > packet.length() {
+    if headers.end > packet.length() {
         return Err(Skip::BadIpLength);
     }
-    if segment.end < segment.tcp_offset + TCP_HEADER && !segment.fragment {
+    if headers.end < headers.tcp_offset + TCP_HEADER && !headers.fragment {
         return Err(Skip::BadIpLength);
     }
-    let header = usize::from(flags >> 12) * 4;
-    let data = segment.tcp_offset + header;
-    let length = if header < TCP_HEADER || data > segment.end || segment.fragment {
-        0
-    } else {
-        segment.end - data + 1
-    };
-    Ok(opening(
-        segment,
-        &[start[0], start[1], start[2], start[3], start[4], start[5], start[6], start[7]],
-        length,
-    ))
+    Ok(Opening { source, destination_port: u16::from_be(start[DESTINATION]), headers })
 }
 
 /// How much of a first fragment the kernel takes: whole units of eight bytes. What is over, it cuts off
 /// (`ip_frag_queue`), and lets the next fragment say it anew.
 #[inline(always)]
-const fn kept(segment: &Segment) -> usize {
-    segment.end.saturating_sub(segment.tcp_offset) & !7
+const fn kept(headers: &Headers) -> usize {
+    headers.end.saturating_sub(headers.tcp_offset) & !7
 }
 
 /// A first fragment so small that its flags come in the next one (RFC 1858). Reassembled it may be a SYN, so it is
 /// taken for one; nobody who is honest sends it.
 #[inline(always)]
-fn hidden_flags<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Result<Syn, Skip> {
-    if kept(segment) < 8 {
+fn hidden_flags<P: Packet + ?Sized>(packet: &P, source: Address, headers: Headers) -> Result<Opening, Skip> {
+    if kept(&headers) < 8 {
         return Err(Skip::BadIpLength);
     }
-    let start: [u8; 8] = packet.read(segment.tcp_offset).ok_or(Skip::Truncated)?;
-    Ok(opening(segment, &start, 0))
+    let start: [u32; 2] = packet.read(headers.tcp_offset).ok_or(Skip::Truncated)?;
+    Ok(Opening { source, destination_port: u32::from_be(start[0]) as u16, headers })
 }
 
+/// Reads all of a SYN that [`find`] has found; `None` where the frame is not that one.
 #[inline(always)]
-fn opening(segment: &Segment, start: &[u8; 8], length: usize) -> Syn {
-    Syn {
-        source: segment.source,
-        destination: segment.destination,
-        source_port: u16::from_be_bytes([start[0], start[1]]),
-        destination_port: u16::from_be_bytes([start[2], start[3]]),
-        sequence: u32::from_be_bytes([start[4], start[5], start[6], start[7]]),
-        ip_offset: segment.ip_offset,
-        v6: segment.v6,
+pub fn read<P: Packet + ?Sized>(packet: &P, headers: &Headers) -> Option<Syn> {
+    let start: [u32; 2] = packet.read(headers.tcp_offset)?;
+    let length = if headers.fragment { 0 } else { length(packet, headers)? };
+    let (source, destination) = if headers.v6 {
+        let ip: [u32; Ipv6Hdr::LEN / 4] = packet.read(headers.ip_offset)?;
+        (source_v6(&ip), v6([ip[6], ip[7], ip[8], ip[9]]))
+    } else {
+        let ip: [u32; Ipv4Hdr::LEN / 4] = packet.read(headers.ip_offset)?;
+        (source_v4(&ip), Address::from_v4(ip[4].to_ne_bytes()))
+    };
+    let ports = u32::from_be(start[0]);
+    Some(Syn {
+        source,
+        destination,
+        source_port: (ports >> 16) as u16,
+        destination_port: ports as u16,
+        sequence: u32::from_be(start[1]),
+        ip_offset: headers.ip_offset,
+        v6: headers.v6,
         length: NonZeroU32::new(length as u32),
-    }
+    })
+}
+
+/// How many sequence numbers it takes; 0 where its TCP header does not tell.
+#[inline(always)]
+fn length<P: Packet + ?Sized>(packet: &P, headers: &Headers) -> Option<usize> {
+    let start: Start = packet.read(headers.tcp_offset)?;
+    let header = usize::from(u16::from_be(start[FLAGS]) >> 12) * 4;
+    let data = headers.tcp_offset + header;
+    Some(if header < TCP_HEADER || data > headers.end { 0 } else { headers.end - data + 1 })
 }

@@ -12,8 +12,8 @@ pub const V4_WORDS: usize = (Ipv4Hdr::LEN + TCP_HEADER) / 4;
 /// Words of an IPv6 reply, from the IP header on.
 pub const V6_WORDS: usize = (Ipv6Hdr::LEN + TCP_HEADER) / 4;
 
-/// Destination and source address of a frame: its first twelve bytes.
-pub type Link = [u8; 12];
+/// Destination and source address of a frame, as they lie there.
+pub type Link = [u16; 6];
 
 const TCP: u32 = 6;
 const TTL: u32 = 64;
@@ -23,7 +23,7 @@ const TCP_LENGTH: u32 = TCP_HEADER as u32;
 /// from nowhere, or to its own sender, or it is no whole segment.
 #[inline(always)]
 pub const fn acknowledgement(link: &Link, syn: &Syn) -> Option<u32> {
-    if is_group(link[0]) || is_group(link[6]) || !is_between_hosts(syn) {
+    if is_group(link[0]) || is_group(link[3]) || !is_between_hosts(syn) {
         return None;
     }
     match syn.length {
@@ -35,7 +35,7 @@ pub const fn acknowledgement(link: &Link, syn: &Syn) -> Option<u32> {
 /// The frame's addresses, exchanged.
 #[inline(always)]
 pub const fn swapped(l: &Link) -> Link {
-    [l[6], l[7], l[8], l[9], l[10], l[11], l[0], l[1], l[2], l[3], l[4], l[5]]
+    [l[3], l[4], l[5], l[0], l[1], l[2]]
 }
 
 /// The IPv4 packet.
@@ -98,8 +98,8 @@ const fn tcp(syn: &Syn, acknowledgement: u32, addresses: u64) -> [u32; TCP_HEADE
 
 /// The lowest bit of a MAC address's first byte: multicast or broadcast.
 #[inline(always)]
-const fn is_group(first: u8) -> bool {
-    first & 1 != 0
+const fn is_group(first: u16) -> bool {
+    first.to_ne_bytes()[0] & 1 != 0
 }
 
 /// Whether source and destination are each one host, and two different ones.

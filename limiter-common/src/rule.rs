@@ -46,11 +46,63 @@ pub struct Rule {
     pub max_open: u32,
     /// A [`Charge`].
     pub charge: u32,
+    /// What [`with_hints`](Self::with_hints) has found out of the rest.
+    pub hints: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Rule>() == 120);
+const _: () = assert!(size_of::<Rule>() == 128);
 
 impl Rule {
+    /// Each source has a rate, charged by SYNs, and all may have one; there is nothing else to look at.
+    const PLAIN: u32 = 1;
+    /// The coarse clock will do.
+    const COARSE: u32 = 2;
+
+    /// How far the coarse clock may be behind, in nanoseconds: two ticks of the slowest kernel (`CONFIG_HZ_100`).
+    pub const LAG: u64 = 20_000_000;
+
+    /// With what need not be found out anew for each SYN.
+    ///
+    /// The coarse clock goes on once a tick, and takes a fraction of the time to read.
+    #[must_use]
+    pub const fn with_hints(self) -> Self {
+        let plain = !self.rate.is_none()
+            && self.strangers.is_none()
+            && self.max_open == 0
+            && !self.charges_handshakes();
+        let plain = if plain { Self::PLAIN } else { 0 };
+        let limits = (
+            self.rate.by_clocks_that_lag(Self::LAG),
+            self.total.by_clocks_that_lag(Self::LAG),
+            self.strangers.by_clocks_that_lag(Self::LAG),
+        );
+        if let (Some(rate), Some(total), Some(strangers)) = limits {
+            Self { rate, total, strangers, hints: plain | Self::COARSE, ..self }
+        } else {
+            Self { hints: plain, ..self }
+        }
+    }
+
+    /// With the coarse clock in any case, where it does not matter that a limit is a few percent wrong.
+    #[must_use]
+    pub const fn coarsely(self) -> Self {
+        Self { hints: self.hints | Self::COARSE, ..self }
+    }
+
+    /// Whether each source has a rate, charged by SYNs, and there is nothing else to look at but the rate of all.
+    #[inline(always)]
+    pub const fn is_plain(&self) -> bool {
+        self.hints & Self::PLAIN != 0
+    }
+
+    /// Whether the coarse clock will do.
+    #[inline(always)]
+    pub const fn is_coarse(&self) -> bool {
+        self.hints & Self::COARSE != 0
+    }
+
     /// Which bits of a source make its prefix.
     #[inline(always)]
     pub const fn mask(&self, v6: bool) -> &Address {
@@ -103,5 +155,71 @@ impl PortSet {
     #[inline(always)]
     pub const fn rule(&self, port: u16) -> u32 {
         self.0[port as usize & 63] as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn rule(count: u64, burst: u64) -> Rule {
+        Rule {
+            rate: Limit::new(count, SECOND, burst, 0).unwrap(),
+            total: Limit::NONE,
+            strangers: Limit::NONE,
+            mask_v4: Address::mask(128),
+            mask_v6: Address::mask(64),
+            action: 0,
+            monitor: 0,
+            max_open: 0,
+            charge: 0,
+            hints: 0,
+            reserved: 0,
+        }
+    }
+
+    #[test]
+    fn the_coarse_clock_is_for_limits_that_allow_for_its_lag() {
+        for (count, burst, coarse) in [
+            (1, 1, true),
+            (25, 1, true),
+            (26, 2, false),
+            (1000, 4000, false),
+            (1000, 4001, true),
+            (10_000_000, 40_000_001, true),
+        ] {
+            let rule = rule(count, burst);
+            assert_eq!(rule.with_hints().is_coarse(), coarse, "{count}/s burst {burst}");
+            let slack = if coarse { Rule::LAG } else { 0 };
+            assert_eq!(
+                rule.with_hints().rate.tolerance,
+                rule.rate.tolerance + slack,
+                "{count}/s burst {burst}"
+            );
+        }
+        for (backoff, coarse) in [(2 * SECOND, false), (4 * SECOND, true)] {
+            let rate = Limit { backoff, ..rule(1, 2).rate };
+            assert_eq!(Rule { rate, ..rule(1, 2) }.with_hints().is_coarse(), coarse, "back-off {backoff}");
+        }
+        let fast = Limit::new(1000, SECOND, 2, 0).unwrap();
+        assert!(!Rule { total: fast, ..rule(1, 2) }.with_hints().is_coarse());
+        assert!(!Rule { strangers: fast, ..rule(1, 2) }.with_hints().is_coarse());
+    }
+
+    #[test]
+    fn a_plain_rule_has_a_rate_and_at_most_a_total() {
+        let plain = rule(1, 2);
+        assert!(plain.with_hints().is_plain());
+        assert!(Rule { total: plain.rate, ..plain }.with_hints().is_plain());
+        for other in [
+            Rule { rate: Limit::NONE, ..plain },
+            Rule { strangers: plain.rate, ..plain },
+            Rule { max_open: 1, ..plain },
+            Rule { charge: Charge::Handshake as u32, ..plain },
+        ] {
+            assert!(!other.with_hints().is_plain(), "{other:?}");
+        }
     }
 }

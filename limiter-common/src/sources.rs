@@ -79,6 +79,12 @@ pub enum Tenant {
     Active,
 }
 
+/// The cell of the source with `tag`, and what it holds; `None` where it has none.
+#[inline(always)]
+pub fn find_own<C: Cell>(cells: &[C; WAYS], tag: u16) -> Option<(&C, u64)> {
+    cells.iter().map(|cell| (cell, cell.load())).find(|(_, content)| has_tag(*content, tag))
+}
+
 /// Finds the cell of the source with `tag`, or the one it may take.
 #[inline(always)]
 pub fn find<C: Cell>(cells: &[C; WAYS], tag: u16, now: u64) -> Found {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use limiter_common::gate::{Judgement, Shared, charge, charge_handshake, judge};
+use limiter_common::gate::{Judgement, Shared, Undecided, charge, charge_handshake, judge, judge_at_once};
 use limiter_common::gcra::Limit;
 use limiter_common::key::Address;
 use limiter_common::rule::{Action, Charge, Rule};
 use limiter_common::sources::{Cell, Cells, Tenant, WAYS};
 use limiter_common::verdict::{Reason, Verdict};
+use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1 << 44;
@@ -51,12 +52,14 @@ fn rule(rate: Limit, total: Limit) -> Rule {
         strangers: Limit::NONE,
         max_open: 0,
         charge: 0,
+        hints: 0,
+        reserved: 0,
     }
 }
 
 /// For a source that is known.
 fn all<C>(total: &C) -> Shared<'_, C> {
-    Shared { total, strangers: None }
+    Shared { total, strangers: None, is_charged: false }
 }
 
 fn per_second(count: u64, burst: u64, backoff: u64) -> Limit {
@@ -185,7 +188,7 @@ fn two_threads_on_one_source_admit_the_burst_exactly() {
 fn strangers_share_a_budget_and_take_no_cell_once_it_is_used_up() {
     let rule = Rule { strangers: per_second(1, 3, 0), ..rule(per_second(1, 100, 0), per_second(1, 100, 0)) };
     let (set, total, strangers) = (set(), Word::default(), Word::default());
-    let stranger = Shared { total: &total, strangers: Some(&strangers) };
+    let stranger = Shared { total: &total, strangers: Some(&strangers), is_charged: false };
     let verdicts: Vec<_> = (1..=8).map(|tag| judge(&rule, &set, &stranger, tag, NOW).verdict).collect();
     assert_eq!(verdicts[..3], [Verdict::Pass; 3]);
     assert_eq!(verdicts[3..], [Verdict::Refuse(Reason::Strangers); 5]);
@@ -215,4 +218,69 @@ fn a_rule_for_handshakes_charges_no_syn() {
     // More than there was room for, of SYNs that had passed before.
     charge_handshake(&rule, &set, 7, NOW);
     assert_eq!(judge(&rule, &set, &all(&total), 7, NOW + SECOND).verdict, Verdict::Pass);
+}
+
+/// What the kernel does with a plain rule.
+fn judge_as_the_kernel<C: Cell>(rule: &Rule, set: &[C; WAYS], total: &C, tag: u16, now: u64) -> Judgement {
+    match judge_at_once(rule, set, || Some(total), tag, now) {
+        Ok(judgement) => judgement,
+        Err(Undecided { is_charged }) => judge(rule, set, &Shared { is_charged, ..all(total) }, tag, now),
+    }
+}
+
+proptest! {
+    /// Whatever the limits, the sources and the times between their SYNs: the same verdicts, and the same memory.
+    #[test]
+    fn a_judgement_at_once_is_the_judgement(
+        rate in (1u64..100, 1u64..5, prop_oneof![Just(0), 1..3 * SECOND]),
+        total in prop::option::of((1u64..100, 1u64..5)),
+        syns in prop::collection::vec((1u16..12, 0..SECOND / 4), 1..60),
+    ) {
+        let limit = |(count, burst)| per_second(count, burst, 0);
+        let rule = rule(per_second(rate.0, rate.1, rate.2), total.map_or(Limit::NONE, limit));
+        let (ours, theirs) = ((set(), Word::default()), (set(), Word::default()));
+        let memory = |(set, total): &([Word; WAYS], Word)| (set.each_ref().map(Cell::load), total.load());
+        let mut now = NOW;
+        for (tag, later) in syns {
+            now += later;
+            let judged = judge_as_the_kernel(&rule, &ours.0, &ours.1, tag, now);
+            prop_assert_eq!(judged, judge(&rule, &theirs.0, &all(&theirs.1), tag, now));
+            prop_assert_eq!(memory(&ours), memory(&theirs));
+        }
+    }
+}
+
+#[test]
+fn only_a_source_that_has_its_cell_is_judged_at_once() {
+    let (rule, set, total) = (rule(per_second(10, 2, 0), per_second(10, 9, 0)), set(), Word::default());
+    let at_once = |tag| judge_at_once(&rule, &set, || Some(&total), tag, NOW);
+    assert_eq!(at_once(7), Err(Undecided { is_charged: false }));
+    assert_eq!((total.load(), set[0].load()), (0, 0));
+    judge(&rule, &set, &all(&total), 7, NOW);
+    assert_eq!(at_once(7).map(|judgement| judgement.verdict), Ok(Verdict::Pass));
+    assert_eq!(at_once(7).map(|judgement| judgement.verdict), Ok(Verdict::Refuse(Reason::Rate)));
+    assert_eq!(at_once(8), Err(Undecided { is_charged: false }));
+}
+
+/// A total that is charged once by every SYN, whichever of the two CPUs has to try again.
+#[test]
+fn two_threads_that_judge_at_once_admit_the_burst_exactly() {
+    const BURST: u64 = 20_000;
+    let rule = rule(per_second(1000, BURST, 0), per_second(1000, 2 * BURST, 0));
+    let (set, total) = (set(), Word::default());
+    let (passed, contended) = thread::scope(|scope| {
+        let threads = [(); 2].map(|()| {
+            scope.spawn(|| {
+                let verdicts: Vec<_> =
+                    (0..BURST).map(|_| judge_as_the_kernel(&rule, &set, &total, 7, NOW).verdict).collect();
+                let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count() as u64;
+                (count(Verdict::Pass), count(Verdict::Refuse(Reason::Contention)))
+            })
+        });
+        threads.map(|thread| thread.join().unwrap()).into_iter().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    });
+    assert!(passed <= BURST && passed + contended >= BURST, "{passed} of {BURST}, {contended} contended");
+    // Time stands still: the total's state is the sum of what it was charged, and no SYN charges it twice.
+    let charged = (total.load() - NOW) / rule.total.emission_interval;
+    assert!((passed..=passed + contended + 2).contains(&charged), "{charged} charged, {passed} passed");
 }

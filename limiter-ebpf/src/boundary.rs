@@ -11,39 +11,111 @@ pub mod known;
 pub mod lists;
 pub mod open;
 pub mod outbound;
+pub mod reset;
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use limiter_common::key::Address;
-use limiter_common::packet::Syn;
 use limiter_common::packet::extensions::{self, Upper};
 use limiter_common::sources::{self, Cells, Found, Tenant, WAYS};
 use limiter_common::verdict::Skip;
 
 use crate::atomics::Word;
 use crate::frame::Frame;
-use crate::inbound::{self, Outcome};
+use crate::inbound::{self, Left, Outcome, Rates};
 
-/// Judges a SYN by the rates of a rule.
-#[inline(always)]
-pub fn judge(syn: &Syn, rule: u32, is_stranger: bool) -> Outcome {
-    Outcome::from_number(judge_syn(&raw const syn.source, rule, syn.v6.into(), is_stranger.into()))
+/// Who sends a SYN, and the rule that holds for it. Three words, so that it goes through registers.
+#[derive(Clone, Copy)]
+pub struct Source {
+    pub address: Address,
+    pub rule: u32,
+    pub v6: bool,
 }
 
-/// Whether the rates of a rule admit one more from the source of a SYN.
+impl Source {
+    const V6: u64 = 1 << 32;
+    /// The first bit of a third word that is free for what else is to be said.
+    const FREE: u32 = 33;
+
+    #[inline(always)]
+    const fn pack(&self) -> [u64; 3] {
+        let [upper, lower] = self.address.halves();
+        [upper, lower, self.rule as u64 | if self.v6 { Self::V6 } else { 0 }]
+    }
+
+    #[inline(always)]
+    const fn unpack(words: [u64; 3]) -> Self {
+        let [upper, lower, what] = words;
+        Self { address: Address::from_halves([upper, lower]), rule: what as u32, v6: what & Self::V6 != 0 }
+    }
+}
+
+// Beside what a source takes of its third word.
+const STRANGER: u64 = 1 << Source::FREE;
+const CHARGED: u64 = 2 << Source::FREE;
+const AT_ONCE: u64 = 4 << Source::FREE;
+
+/// Judges a SYN.
 #[inline(always)]
-pub fn admits(syn: &Syn, rule: u32) -> bool {
-    judge_syn(&raw const syn.source, rule, syn.v6.into(), 0) == Outcome::Admit as u64
+pub fn judge(source: &Source) -> Outcome {
+    let [upper, lower, what] = source.pack();
+    // Here and not there: one below the other, these functions would take more stack than there is.
+    match judge_syn(upper, lower, what) {
+        LEFT_RATES => judge_rates(source, Rates::default()),
+        LEFT_RATES_CHARGED => judge_rates(source, Rates { is_charged: true, ..Rates::default() }),
+        LEFT_ALL => judge_unlisted(source),
+        outcome => Outcome::from_number(outcome),
+    }
+}
+
+// Beside the numbers of outcomes.
+const LEFT_RATES: u64 = 8;
+const LEFT_RATES_CHARGED: u64 = 9;
+const LEFT_ALL: u64 = 10;
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_syn(upper: u64, lower: u64, what: u64) -> u64 {
+    match inbound::judge_at_once(&Source::unpack([upper, lower, what])) {
+        Ok(outcome) => outcome as u64,
+        Err(Left::Rates { is_charged: false }) => LEFT_RATES,
+        Err(Left::Rates { is_charged: true }) => LEFT_RATES_CHARGED,
+        Err(Left::All) => LEFT_ALL,
+    }
+}
+
+/// Judges a SYN whose source is not listed.
+#[inline(always)]
+pub fn judge_unlisted(source: &Source) -> Outcome {
+    let [upper, lower, what] = source.pack();
+    Outcome::from_number(judge_unlisted_syn(upper, lower, what))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judge_syn(source: *const Address, rule: u32, v6: u32, is_stranger: u32) -> u64 {
-    // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
-    let Some(source) = (unsafe { source.as_ref() }) else {
-        return Outcome::Missing as u64;
+extern "C" fn judge_unlisted_syn(upper: u64, lower: u64, what: u64) -> u64 {
+    inbound::judge_unlisted(&Source::unpack([upper, lower, what])) as u64
+}
+
+/// Judges a SYN by the rates of its rule.
+#[inline(always)]
+pub fn judge_rates(source: &Source, rates: Rates) -> Outcome {
+    let [upper, lower, what] = source.pack();
+    let is_stranger = if rates.is_stranger { STRANGER } else { 0 };
+    let is_charged = if rates.is_charged { CHARGED } else { 0 };
+    let at_once = if rates.may_be_at_once { AT_ONCE } else { 0 };
+    Outcome::from_number(judge_by_rates(upper, lower, what | is_stranger | is_charged | at_once))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_by_rates(upper: u64, lower: u64, what: u64) -> u64 {
+    let rates = Rates {
+        is_stranger: what & STRANGER != 0,
+        is_charged: what & CHARGED != 0,
+        may_be_at_once: what & AT_ONCE != 0,
     };
-    inbound::judge_source(source, rule, v6 != 0, is_stranger != 0) as u64
+    inbound::judge_rates(&Source::unpack([upper, lower, what]), rates) as u64
 }
 
 /// A set of cells in the table of sources.
@@ -59,7 +131,8 @@ impl Cells for Set<'_> {
 
     #[inline(always)]
     fn find(&self, tag: u16, now: u64) -> Found {
-        let mut found = Found { index: 0, old: 0, tenant: Tenant::Same };
+        // Not zeros: for those the compiler calls a function.
+        let mut found = Found { index: WAYS, old: 0, tenant: Tenant::Active };
         find_cell(self.0, tag, now, &raw mut found);
         found
     }

@@ -40,6 +40,9 @@ impl<'a> Frame<'a> {
         // In 64 bits up to here: the verifier allows no 32-bit arithmetic on packet pointers.
         let now = core::hint::black_box(self.length());
         let change = length as i32 - now as i32;
+        if change == 0 {
+            return Some(());
+        }
         // SAFETY: the context is the one that the kernel called us with.
         let result = unsafe { bpf_xdp_adjust_tail(self.context.ctx, change) };
         (result == 0).then_some(())

@@ -4,17 +4,17 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use limiter_common::flood::{self, Note};
-use limiter_common::gate::{self, Judgement, Shared, Total};
-use limiter_common::key::{Address, Place};
+use limiter_common::gate::{self, Judgement, Shared, Total, Undecided};
+use limiter_common::key::Place;
 use limiter_common::lists::Listed;
 use limiter_common::open::Pass;
-use limiter_common::packet::{self, Packet, Syn};
+use limiter_common::packet::{self, Headers, Packet};
 use limiter_common::rule::{Action, Rule};
 use limiter_common::sources::{Cell as _, Overwrite as _, Tenant};
 use limiter_common::verdict::{Reason, RuleCounters, Skip, Verdict};
 
 use crate::atomics::Word;
-use crate::boundary::{self, Set};
+use crate::boundary::{self, Set, Source};
 use crate::lists;
 use crate::tables::inbound as tables;
 
@@ -26,7 +26,7 @@ pub enum Inbound {
 
 /// A SYN, and the rule that refused it.
 pub struct Refused {
-    pub syn: Syn,
+    pub headers: Headers,
     pub rule: u32,
 }
 
@@ -37,15 +37,16 @@ pub struct Refused {
 /// The reason why the packet is not judged; it passes.
 #[inline(always)]
 pub fn judge<P: Packet>(packet: &P) -> Result<Inbound, Skip> {
-    let syn = packet::parse(packet)?;
-    let rule = tables::rule_number(syn.destination_port).ok_or(Skip::Internal)?;
+    let opening = packet::find(packet)?;
+    let rule = tables::rule_number(opening.destination_port).ok_or(Skip::Internal)?;
     if rule == 0 {
         return Err(Skip::NoRule);
     }
-    match judge_syn(&syn, rule) {
+    let headers = opening.headers;
+    match boundary::judge(&Source { address: opening.source, rule, v6: headers.v6 }) {
         Outcome::Admit | Outcome::Counted => Ok(Inbound::Pass),
-        Outcome::Drop => Ok(Inbound::Refuse(Action::Drop, Refused { syn, rule })),
-        Outcome::Reset => Ok(Inbound::Refuse(Action::Reset, Refused { syn, rule })),
+        Outcome::Drop => Ok(Inbound::Refuse(Action::Drop, Refused { headers, rule })),
+        Outcome::Reset => Ok(Inbound::Refuse(Action::Reset, Refused { headers, rule })),
         Outcome::Missing => Err(Skip::Internal),
     }
 }
@@ -87,71 +88,119 @@ impl Outcome {
     }
 }
 
-/// Who is listed is judged by that alone. A source that holds all the connections that it may uses up nothing of its
-/// rate, and what the rate refuses never becomes a pending handshake.
+/// What is left to do for a SYN that was not judged at once.
+#[derive(Clone, Copy)]
+pub enum Left {
+    /// [`judge_rates`], where the total may have been charged already.
+    Rates { is_charged: bool },
+    /// [`judge_unlisted`].
+    All,
+}
+
+/// Judges and counts a SYN at once, where that is possible. Who is listed is judged by that alone.
+///
+/// # Errors
+///
+/// What is left to do otherwise.
 #[inline(always)]
-fn judge_syn(syn: &Syn, number: u32) -> Outcome {
-    let Some(rule) = tables::rule(number) else { return Outcome::Missing };
-    match lists::find(syn, number) {
+pub fn judge_at_once(source: &Source) -> Result<Outcome, Left> {
+    let Some(rule) = tables::rule(source.rule) else { return Ok(Outcome::Missing) };
+    match lists::find(source) {
         None => {}
         Some(Listed::Allowed) => {
-            tables::count(number, |counters| counters.allowed += 1);
-            return Outcome::Admit;
+            tables::count(source.rule, |counters| counters.allowed += 1);
+            return Ok(Outcome::Admit);
         }
         Some(Listed::Denied) => {
-            tables::count(number, |counters| count_refusal(counters, Reason::Denied));
-            return Outcome::refuse(rule);
+            tables::count(source.rule, |counters| count_refusal(counters, Reason::Denied));
+            return Ok(Outcome::refuse(rule));
         }
     }
+    if rule.is_plain() { judge_plain(rule, source) } else { Err(Left::All) }
+}
+
+#[inline(always)]
+fn judge_plain(rule: &Rule, source: &Source) -> Result<Outcome, Left> {
+    let place = place(rule, source);
+    let Some(cells) = tables::cells(place.set(tables::set_mask())) else { return Ok(Outcome::Missing) };
+    let total = || tables::shared(source.rule).map(|shared| &shared[Total::ALL]);
+    match gate::judge_at_once(rule, cells, total, place.tag(), now_for(rule)) {
+        Ok(judgement) => {
+            count(source.rule, judgement);
+            Ok(outcome(rule, judgement.verdict))
+        }
+        Err(Undecided { is_charged }) => Err(Left::Rates { is_charged }),
+    }
+}
+
+/// The same without a look at the lists. A source that holds all the connections that it may uses up nothing of its rate,
+/// and what the rate refuses never becomes a pending handshake.
+#[inline(always)]
+pub fn judge_unlisted(source: &Source) -> Outcome {
+    let Some(rule) = tables::rule(source.rule) else { return Outcome::Missing };
     let is_held = rule.max_open != 0;
-    let is_stranger = !rule.strangers.is_none() && !boundary::known::is_known(syn, number);
+    let is_stranger = !rule.strangers.is_none() && !boundary::known::is_known(source);
     if is_held {
-        let outcome = boundary::open::judge(syn, number, Pass::Ask);
+        let outcome = boundary::open::judge(source, Pass::Ask);
         if outcome != Outcome::Admit {
             return outcome;
         }
     }
-    let outcome = boundary::judge(syn, number, is_stranger);
+    let outcome = boundary::judge_rates(source, Rates { is_stranger, ..Rates::default() });
     if is_held && outcome == Outcome::Admit {
-        return boundary::open::judge(syn, number, Pass::Charge);
+        return boundary::open::judge(source, Pass::Charge);
     }
     outcome
 }
 
-/// Judges and counts a SYN from `source` by the rates of rule `number`.
+/// What is known of a SYN that is judged by the rates of its rule.
+#[derive(Clone, Copy, Default)]
+pub struct Rates {
+    /// Its source shares the budget of those without a handshake.
+    pub is_stranger: bool,
+    /// What sources share has been charged with it.
+    pub is_charged: bool,
+    /// It has not been tried to judge it at once.
+    pub may_be_at_once: bool,
+}
+
+/// Judges and counts a SYN by the rates of its rule.
 #[inline(always)]
-pub fn judge_source(source: &Address, number: u32, v6: bool, is_stranger: bool) -> Outcome {
-    let (Some(rule), Some(shared)) = (tables::rule(number), tables::shared(number)) else {
-        return Outcome::Missing;
-    };
-    let now = now();
-    let strangers = is_stranger.then_some(&shared[Total::STRANGERS]);
-    let Some(judgement) = judge_by(rule, number, source, v6, strangers, &shared[Total::ALL], now) else {
-        return Outcome::Missing;
-    };
-    count(number, judgement);
+pub fn judge_rates(source: &Source, rates: Rates) -> Outcome {
+    let Some(rule) = tables::rule(source.rule) else { return Outcome::Missing };
+    let mut is_charged = rates.is_charged;
+    if rates.may_be_at_once && rule.is_plain() {
+        match judge_plain(rule, source) {
+            Ok(outcome) => return outcome,
+            Err(Left::Rates { is_charged: charged }) => is_charged = charged,
+            Err(Left::All) => {}
+        }
+    }
+    let Some(shared) = tables::shared(source.rule) else { return Outcome::Missing };
+    let now = now_for(rule);
+    let strangers = rates.is_stranger.then_some(&shared[Total::STRANGERS]);
+    let place = place(rule, source);
+    let Some(cells) = tables::cells(place.set(tables::set_mask())) else { return Outcome::Missing };
+    let budgets = Shared { total: &shared[Total::ALL], strangers, is_charged };
+    let judgement = gate::judge(rule, &Set(cells), &budgets, place.tag(), now);
+    count(source.rule, judgement);
     if matches!(judgement.verdict, Verdict::Refuse(Reason::Strangers)) {
         note_flood(&shared[Total::LAST], &shared[Total::SINCE], now);
     }
-    match judgement.verdict {
-        Verdict::Pass => Outcome::Admit,
-        Verdict::Refuse(_) => Outcome::refuse(rule),
-    }
+    outcome(rule, judgement.verdict)
 }
 
 #[inline(always)]
-fn judge_by(
-    rule: &Rule,
-    number: u32,
-    source: &Address,
-    v6: bool,
-    strangers: Option<&'static Word>,
-    total: &'static Word,
-    now: u64,
-) -> Option<Judgement> {
-    let place = Place::of(tables::secret(), number, source, rule.mask(v6));
-    let cells = tables::cells(place.set(tables::set_mask()))?;
-    Some(gate::judge(rule, &Set(cells), &Shared { total, strangers }, place.tag(), now))
+fn place(rule: &Rule, source: &Source) -> Place {
+    Place::of(tables::secret(), source.rule, &source.address, rule.mask(source.v6))
+}
+
+#[inline(always)]
+fn outcome(rule: &Rule, verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Pass => Outcome::Admit,
+        Verdict::Refuse(_) => Outcome::refuse(rule),
+    }
 }
 
 #[inline(always)]
@@ -162,6 +211,12 @@ fn note_flood(last: &Word, since: &Word, now: u64) {
         Note::Last => {}
     }
     last.store(now);
+}
+
+/// The time that is exact enough for a rule.
+#[inline(always)]
+fn now_for(rule: &Rule) -> u64 {
+    if rule.is_coarse() { tables::coarse_time() } else { now() }
 }
 
 #[inline(always)]

@@ -55,7 +55,7 @@ mod program {
     use crate::frame::Frame;
     use crate::inbound::{self, Inbound};
     use crate::tables::inbound as tables;
-    use crate::{datagram, observe, open, outbound, reset};
+    use crate::{boundary, datagram, observe, open, outbound};
 
     /// Judges each SYN that arrives.
     #[xdp(frags)]
@@ -65,7 +65,7 @@ mod program {
         match inbound::judge(&frame) {
             Ok(Inbound::Pass) => XDP_PASS,
             Ok(Inbound::Refuse(Action::Drop, _)) => XDP_DROP,
-            Ok(Inbound::Refuse(Action::Reset, refused)) => reset::reply(&frame, &refused),
+            Ok(Inbound::Refuse(Action::Reset, refused)) => boundary::reset::reply(&ctx, &refused),
             Err(skip) => {
                 tables::count_skip(skip);
                 XDP_PASS

@@ -175,7 +175,9 @@ fn charge(source: &Source) {
     let number = source.key.rule;
     let Some(rule) = inbound::rule(number).filter(|rule| rule.charges_handshakes()) else { return };
     if let Some(cells) = inbound::cells(source.place.set(inbound::set_mask())) {
-        let tenant = gate::charge_handshake(rule, &Set(cells), source.place.tag(), exact_now());
+        // By the clock that its SYNs are judged by.
+        let now = if rule.is_coarse() { now() } else { exact_now() };
+        let tenant = gate::charge_handshake(rule, &Set(cells), source.place.tag(), now);
         inbound::count(number, |counters| count_tenant(counters, tenant));
     }
 }

@@ -163,7 +163,10 @@ impl InboundRule {
             monitor: self.monitor.into(),
             max_open: self.max_open.unwrap_or(0),
             charge: self.charge as u32,
-        })
+            hints: 0,
+            reserved: 0,
+        }
+        .with_hints())
     }
 }
 
@@ -181,7 +184,11 @@ impl ResetBudget {
             monitor: 0,
             max_open: 0,
             charge: Charge::Syn as u32,
-        })
+            hints: 0,
+            reserved: 0,
+        }
+        .with_hints()
+        .coarsely())
     }
 }
 

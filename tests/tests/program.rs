@@ -56,14 +56,14 @@ fn every_atomic_instruction_is_a_compare_and_swap_or_an_addition_of_64_bits() {
     assert!(atomics.iter().all(is_allowed), "{atomics:x?}");
 }
 
-/// Kernel 6.1 needs 1.8 times as many as 6.12 and newer ones: held to this here, it stays below 100,000 there.
+/// Kernel 6.1 needs 1.5 times as many as 6.12 and newer ones: held to this here, it stays below 100,000 there.
 #[test]
 fn the_verifier_is_done_within_a_tenth_of_its_budget() {
     let mut program = Program::load();
     let info = program.programs().inbound().info().expect("the kernel tells");
     let verified = info.verified_instruction_count().expect("kernels since 5.16 count");
     println!("{verified} instructions verified, {} bytes of machine code", info.size_jitted());
-    assert!(verified <= 70_000, "{verified} instructions");
+    assert!(verified <= 60_000, "{verified} instructions");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Bytes of a frame, read header by header: the parser sees a slice on the host and a packet in the kernel alike.
 
 use network_types::eth::EthHdr;
-use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
 use super::extensions::{self, Upper};
 use crate::verdict::Skip;
@@ -16,16 +15,14 @@ pub unsafe trait Header: Copy {}
 
 #[expect(unsafe_code, reason = "see the trait")]
 mod headers {
-    use super::{EthHdr, Header, Ipv4Hdr, Ipv6Hdr};
+    use super::{EthHdr, Header};
 
     // SAFETY: repr(C, packed), arrays of bytes and a u16.
     unsafe impl Header for EthHdr {}
-    // SAFETY: repr(C), bytes and arrays of bytes.
-    unsafe impl Header for Ipv4Hdr {}
-    // SAFETY: repr(C), bytes and arrays of bytes.
-    unsafe impl Header for Ipv6Hdr {}
     // SAFETY: bytes.
     unsafe impl<const N: usize> Header for [u8; N] {}
+    // SAFETY: integers.
+    unsafe impl<const N: usize> Header for [u16; N] {}
     // SAFETY: integers.
     unsafe impl<const N: usize> Header for [u32; N] {}
 }

@@ -1,70 +1,63 @@
 //! The same for listed prefixes.
 
 use limiter_common::key::Address;
-use limiter_common::lists::{self, Listed};
-use limiter_common::packet::Syn;
+use limiter_common::lists::{self, Listed, Part};
 
-use crate::inbound::now;
+use super::Source;
 use crate::lists as listed;
+use crate::tables::inbound::coarse_time;
 use crate::tables::lists::Generation;
 
 const NOTHING: u64 = 0;
 const ALLOWED: u64 = 1;
 const DENIED: u64 = 2;
 
-/// Above a rule's number: the generation.
-const GENERATION: u32 = 32;
-/// An IPv6 address.
-const V6: u64 = 1 << 40;
+/// Where the generation begins in a word.
+const GENERATION: u32 = Source::FREE;
 
 /// What the source of a SYN is.
 #[inline(always)]
-pub fn find(syn: &Syn, rule: u32, generation: Generation) -> Option<Listed> {
-    decode(find_listed(&raw const syn.source, pack(rule, generation, syn.v6)))
+pub fn find(source: &Source, generation: Generation) -> Option<Listed> {
+    let [upper, lower, what] = source.pack();
+    decode(find_listed(upper, lower, what | pack(generation)))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn find_listed(source: *const Address, what: u64) -> u64 {
-    // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
-    let Some(source) = (unsafe { source.as_ref() }) else {
-        return NOTHING;
-    };
-    let (rule, generation, v6) = unpack(what);
-    encode(listed::find_in(generation, rule, source, v6, now()))
+extern "C" fn find_listed(upper: u64, lower: u64, what: u64) -> u64 {
+    encode(listed::find_in(unpack(what), &Source::unpack([upper, lower, what]), coarse_time()))
 }
 
-/// What a source is in one scope, by the lengths that half a word stands for.
+/// What a source is in one scope, by prefixes of some lengths.
 #[inline(always)]
-pub fn find_in_part(
+pub fn find_lengths(
     generation: Generation,
     scope: u32,
-    part: u32,
+    part: Part,
     source: &Address,
     now: u64,
 ) -> Option<Listed> {
-    decode(find_prefix(&raw const *source, pack(scope, generation, false), part.into(), now))
+    let [upper, lower] = source.halves();
+    let part = u64::from(part.first) << u32::BITS | u64::from(part.lengths);
+    decode(find_prefix(upper, lower, u64::from(scope) | pack(generation), part, now))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn find_prefix(source: *const Address, what: u64, part: u64, now: u64) -> u64 {
-    // SAFETY: as above.
-    let Some(source) = (unsafe { source.as_ref() }) else {
-        return NOTHING;
-    };
-    let (scope, generation, _) = unpack(what);
-    encode(lists::find_in_part(&generation, scope, part as u32, source, now))
+extern "C" fn find_prefix(upper: u64, lower: u64, what: u64, part: u64, now: u64) -> u64 {
+    let address = Address::from_halves([upper, lower]);
+    let part = Part { first: (part >> u32::BITS) as u32, lengths: part as u32 };
+    encode(lists::find_lengths(&unpack(what), what as u32, part, &address, now))
 }
 
 #[inline(always)]
-const fn pack(scope: u32, generation: Generation, v6: bool) -> u64 {
-    scope as u64 | (generation.number() as u64) << GENERATION | if v6 { V6 } else { 0 }
+const fn pack(generation: Generation) -> u64 {
+    (generation.number() as u64) << GENERATION
 }
 
 #[inline(always)]
-const fn unpack(what: u64) -> (u32, Generation, bool) {
-    (what as u32, Generation::from_number((what >> GENERATION) as u32 & 0xff), what & V6 != 0)
+const fn unpack(what: u64) -> Generation {
+    Generation::from_number((what >> GENERATION) as u32 & 0xff)
 }
 
 #[inline(always)]

@@ -1,37 +1,31 @@
 //! The same for open connections.
 
-use limiter_common::key::Address;
 use limiter_common::open::Pass;
-use limiter_common::packet::Syn;
 use limiter_common::pending::{self, Cells};
 use limiter_common::sources::WAYS;
 
+use super::Source;
 use crate::atomics::Word;
 use crate::inbound::Outcome;
 use crate::open;
 
-/// Beside a rule's number: an IPv6 address.
-const V6: u64 = 1 << 32;
 /// To be charged, and not only asked.
-const CHARGE: u64 = 1 << 33;
+const CHARGE: u64 = 1 << Source::FREE;
 
 /// Judges a SYN by how many connections its source holds.
 #[inline(always)]
-pub fn judge(syn: &Syn, rule: u32, pass: Pass) -> Outcome {
-    let v6 = if syn.v6 { V6 } else { 0 };
+pub fn judge(source: &Source, pass: Pass) -> Outcome {
+    let [upper, lower, what] = source.pack();
     let charge = if matches!(pass, Pass::Charge) { CHARGE } else { 0 };
-    Outcome::from_number(judge_open(&raw const syn.source, u64::from(rule) | v6 | charge))
+    Outcome::from_number(judge_open(upper, lower, what | charge))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judge_open(source: *const Address, what: u64) -> u64 {
-    // SAFETY: the verifier lets no caller through that does not point to a whole address, or to null.
-    let Some(source) = (unsafe { source.as_ref() }) else {
-        return Outcome::Missing as u64;
-    };
+extern "C" fn judge_open(upper: u64, lower: u64, what: u64) -> u64 {
     let pass = if what & CHARGE != 0 { Pass::Charge } else { Pass::Ask };
-    open::judge(source, what as u32, what & V6 != 0, pass) as u64
+    let source = Source::unpack([upper, lower, what]);
+    open::judge(&source.address, source.rule, source.v6, pass) as u64
 }
 
 /// A set of cells in the table of pending handshakes.

@@ -157,7 +157,11 @@ extern "C" fn weigh_names(names: *const [Word; 2 * NAMES], what: u64, now: u64, 
     for place in 0..NAMES {
         let Some(id) = names.get(place) else { continue };
         let refusal = weigh_subject(pack(id.rule(), kind, pass), id.bits(), u64::MAX, now, amount);
-        count_name(id.bits(), refusal, matches!((kind, pass), (Kind::Rate, Pass::Charge)).into());
+        let charged = matches!((kind, pass), (Kind::Rate, Pass::Charge));
+        // Not called for nothing: a call costs more than what it decides.
+        if refusal != 0 || charged {
+            count_name(id.bits(), refusal, charged.into());
+        }
         if first == 0 {
             first = refusal;
         }

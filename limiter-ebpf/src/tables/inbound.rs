@@ -1,6 +1,7 @@
 //! The maps of the inbound program.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use limiter_common::key::Secret;
@@ -25,6 +26,10 @@ static SOURCES: Array<[Word; WAYS]> =
     Array::with_max_entries(DEFAULT_SOURCES as u32 / WAYS as u32, BPF_F_MMAPABLE);
 #[map]
 static TOTALS: Array<[Word; WAYS]> = Array::with_max_entries(MAX_RULES, BPF_F_MMAPABLE);
+
+/// The coarse clock as each CPU has read it last, and in which tick (`jiffies`).
+#[map]
+static COARSE_TIME: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(1, 0);
 
 /// Written by the loader, before the kernel sees it.
 #[unsafe(no_mangle)]
@@ -65,6 +70,28 @@ pub fn secret() -> &'static Secret {
 pub fn set_mask() -> u32 {
     // SAFETY: read-only data; volatile, because the loader changes it behind the compiler's back.
     unsafe { (&raw const SET_MASK).read_volatile() }
+}
+
+/// `CLOCK_MONOTONIC` as of the last tick or the one before, in nanoseconds.
+///
+/// That helper calls two functions, and `jiffies` is a word of memory that the kernel goes on to count before it sets the
+/// clock (`tick_do_update_jiffies64`).
+#[inline(always)]
+pub fn coarse_time() -> u64 {
+    // SAFETY: helpers without arguments (kernels 5.5 and 5.11).
+    let (tick, read) = unsafe { (bpf_jiffies64(), || bpf_ktime_get_coarse_ns()) };
+    let Some(seen) = COARSE_TIME.get_ptr_mut(0) else { return read() };
+    // SAFETY: as in `count`.
+    unsafe {
+        if (&raw const (*seen)[0]).read_volatile() == tick {
+            return (&raw const (*seen)[1]).read_volatile();
+        }
+        let time = read();
+        // In this order, so that no time is taken for one of a later tick.
+        (&raw mut (*seen)[1]).write_volatile(time);
+        (&raw mut (*seen)[0]).write_volatile(tick);
+        time
+    }
 }
 
 /// Changes this CPU's counters of a rule.

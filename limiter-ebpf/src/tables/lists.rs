@@ -4,7 +4,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
 use limiter_common::key::Address;
-use limiter_common::lists::{BLOCKS, Entry, GENERATIONS, Key, LENGTHS, Listed, Lists, SCOPES};
+use limiter_common::lists::{BLOCKS, Entry, GENERATIONS, Key, LENGTHS, Listed, Lists, Part, SCOPES};
 use limiter_common::maps::MAX_PREFIXES;
 use limiter_common::sources::Cell as _;
 
@@ -79,7 +79,7 @@ impl Lists for Generation {
     }
 
     #[inline(always)]
-    fn find_in_part(&self, scope: u32, part: u32, source: &Address, now: u64) -> Option<Listed> {
-        boundary::find_in_part(*self, scope, part, source, now)
+    fn find_lengths(&self, scope: u32, part: Part, source: &Address, now: u64) -> Option<Listed> {
+        boundary::find_lengths(*self, scope, part, source, now)
     }
 }
