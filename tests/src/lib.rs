@@ -11,8 +11,10 @@
 //! - [`dns`]: a DNS server, honest or not
 //! - [`wire`]: frames sent at a rate, counted and captured on a host's interface
 //! - [`teach`], [`corpus`]: the program that learns from DNS answers, what it should learn, and answers for it
+//! - [`mod@bpf`]: programs of a few instructions, loaded and run; [`stream`]: SYNs made by such a program
 //! - [`packet`]: frames built byte by byte, malformed ones too, and a view of the frames that come back
 
+pub mod bpf;
 pub mod cgroup;
 pub mod client;
 #[path = "../../limiter-common/tests/corpus/mod.rs"]
@@ -23,6 +25,7 @@ pub mod net;
 pub mod packet;
 pub mod program;
 mod programs;
+pub mod stream;
 mod sys;
 pub mod teach;
 pub mod wire;

@@ -10,15 +10,18 @@ mod xdp;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, setns, unshare};
+use socket2::{Domain, Socket, Type};
 
 pub use link::{LinkOptions, link};
 pub use sandbox::Sandbox;
@@ -130,6 +133,18 @@ impl Host {
         assert!(output.status.success(), "on {}: {tool} {arguments}: {complaint}", self.name);
         text.into_owned()
     }
+}
+
+/// Opens a connection from this address, on the host that the thread is on.
+///
+/// # Errors
+///
+/// What becomes of the address or the connection, or no answer for that long.
+pub fn connect_from(source: IpAddr, server: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect_timeout(&server.into(), patience)?;
+    Ok(socket.into())
 }
 
 /// A thread may change its namespaces without touching those of the test; afterwards it is of no use to others.

@@ -1,8 +1,6 @@
-//! The room for what has no safe wrapper: `pre_exec`, options of sockets, ethtool's ioctl, `bpf(2)`.
+//! The room for what has no safe wrapper: `pre_exec`, options of sockets, ethtool's ioctl.
 
 #![expect(unsafe_code, reason = "system calls that neither std nor nix nor socket2 wrap")]
-
-pub mod bpf;
 
 use std::io;
 use std::mem::{size_of, zeroed};

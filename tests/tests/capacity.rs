@@ -1,13 +1,12 @@
 //! A million names and a hundred thousand addresses: memory stays as it was made, and what does not fit is counted.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use limiter_common::dns::Unread;
 use limiter_common::mapping::NAMES;
 use limiter_common::maps::{HOSTS, MAX_HOSTS, QUERIES, STATES, UNLISTED};
 use limiter_common::outbound::tables::Event;
+use limiter_tests::bpf;
 use limiter_tests::net::Sandbox;
 use limiter_user::bpf::{HostTables, Pins, Programs};
 use limiter_user::policy::{OutboundPolicy, Policy};
@@ -15,17 +14,14 @@ use limiter_user::policy::{OutboundPolicy, Policy};
 const DISTINCT_NAMES: u32 = 1_000_000;
 const ADDRESSES: u32 = 100_000;
 
-/// Bytes that the kernel has set aside for each of these maps (`bpf_map_memory_usage`, in fdinfo).
+/// Bytes that the kernel has set aside for each of these maps.
 fn memory(programs: &Programs) -> BTreeMap<&'static str, u64> {
     let usage = |name: &'static str| {
         let data = match programs.map(name) {
             aya::maps::Map::Array(data) | aya::maps::Map::LruHashMap(data) => data,
             other => panic!("{name} is {other:?}"),
         };
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd()));
-        let info = info.expect("a descriptor can be looked at");
-        let line = info.lines().find_map(|line| line.strip_prefix("memlock:")).expect("it says so");
-        (name, line.trim().parse().expect("a number"))
+        (name, bpf::memory(data.fd()))
     };
     [HOSTS, UNLISTED, STATES, QUERIES].map(usage).into()
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use nix::net::if_::if_nametoindex;
 
 use super::Host;
-use crate::sys::bpf;
+use crate::bpf::{self, Instruction};
 
 /// What a program does to all frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Host {
     pub fn attach_xdp(&self, interface: &str, action: XdpAction) -> AttachedXdp {
         let link = self.run(|| {
             let index = if_nametoindex(interface)?;
-            bpf::attach_xdp(&bpf::load_xdp(action as i32)?, index)
+            bpf::attach_xdp(&bpf::load_xdp(&Instruction::returning(action as i32))?, index)
         });
         let link = link.unwrap_or_else(|error| panic!("no program can be attached to {interface}: {error}"));
         AttachedXdp { _link: link }

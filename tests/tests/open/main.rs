@@ -5,6 +5,7 @@
 
 mod burst;
 mod connlimit;
+mod fast_open;
 mod limit;
 mod place;
 mod server;
@@ -20,10 +21,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use limiter_tests::daemon::{Daemon, Machine};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions, connect_from, link};
 use serde_json::Value;
 use server::Server;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
 const PORT: u16 = 80;
 const SERVERS: [&str; 2] = ["10.0.0.1", "fd00::1"];
@@ -187,11 +188,7 @@ fn prefix(address: IpAddr, v4: u32, v6: u32) -> String {
 /// Opens a connection from this address, on the host that the thread is on.
 fn dial(source: IpAddr) -> io::Result<TcpStream> {
     let server = if source.is_ipv4() { SERVERS[0] } else { SERVERS[1] };
-    let server = SocketAddr::new(server.parse().unwrap(), PORT);
-    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(source, 0).into())?;
-    socket.connect_timeout(&server.into(), PATIENCE)?;
-    Ok(socket.into())
+    connect_from(source, SocketAddr::new(server.parse().unwrap(), PORT), PATIENCE)
 }
 
 /// Ends a connection by an RST.

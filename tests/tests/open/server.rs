@@ -20,6 +20,8 @@ pub const RESET: u8 = b'r';
 pub const HALF: u8 = b'h';
 /// It keeps its half, whatever the client does.
 pub const KEEP: u8 = b'k';
+/// Stays as it is.
+pub const NOTHING: u8 = b'.';
 
 /// Listens on all addresses of both families, with one socket. Connections whose client ends them are ended.
 pub struct Server {
@@ -69,6 +71,7 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<TcpStream>>) {
             CLOSE => return,
             RESET => return reset(stream),
             HALF => stream.shutdown(Shutdown::Write).unwrap(),
+            NOTHING => {}
             KEEP => return kept.lock().unwrap().push(stream),
             other => panic!("nobody asks for {other}"),
         }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod million;
+
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
