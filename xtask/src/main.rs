@@ -1,4 +1,4 @@
-//! What a person types to work on limiterctl: `cargo xtask setup`, `demo`, `test` and `kernels`.
+//! What a person types to work on limiterctl: `cargo xtask setup`, `demo`, `test`, `bench` and `kernels`.
 //!
 //! Layout:
 //! - [`setup`]: makes sure of what building, testing and showing need; one file a kind of thing.
@@ -6,9 +6,11 @@
 //! - [`connect`]: opens connections, for the demo and for people.
 //! - [`visit`]: asks the demo's web application to ask other sites.
 //! - [`mod@test`]: the steps of the test command, in order.
+//! - [`mod@bench`]: what a packet and a connect cost.
 //! - [`kernels`]: the kernels that are not this machine's, in a virtual machine.
 //! - [`shell`]: running commands, as root where needed, with an error that says what to do by hand.
 
+mod bench;
 mod connect;
 mod demo;
 mod kernels;
@@ -45,6 +47,8 @@ enum Verb {
     Visit(visit::Args),
     /// Run every check and test, and stop at the first that fails
     Test(test::Args),
+    /// Measure what a packet and a connect cost, and say which targets are met
+    Bench(bench::Args),
     /// Boot other kernels in a virtual machine, and try limiterctl on each
     Kernels(kernels::Args),
     /// The part of `kernels` that runs in the virtual machine
@@ -72,6 +76,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Connect(args) => connect::run(args),
         Verb::Visit(args) => visit::run(args),
         Verb::Test(args) => test::run(&sh, args),
+        Verb::Bench(args) => bench::run(&sh, args),
         Verb::Kernels(args) => kernels::run(&sh, args),
         Verb::KernelsInside(args) => kernels::inside(args),
     }

@@ -21,6 +21,8 @@ pub enum Purpose {
     Demo,
     /// All of it, and `cargo xtask test`
     Test,
+    /// All of it, and the firewalls that `limiter-bench` compares with
+    Bench,
 }
 
 #[derive(clap::Args)]

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use xshell::Shell;
 
+use crate::bench;
 use crate::setup::{self, Purpose};
 
 /// The steps, in the order in which they run: the quick ones and the ones that find most come first.
@@ -36,6 +37,8 @@ enum Step {
     Unit,
     /// Packets through the kernel, in network namespaces; needs root
     Integration,
+    /// What a packet costs, in the short form
+    Bench,
 }
 
 #[derive(clap::Args)]
@@ -88,6 +91,7 @@ impl Step {
             Self::Build => product::build(sh),
             Self::Unit => product::unit(sh),
             Self::Integration => product::integration(sh, soak),
+            Self::Bench => bench::quick(sh),
         }
     }
 

@@ -31,6 +31,9 @@ const TOOLS: &[Tool] = &[
     tool("dnsmasq", "dnsmasq-base", Purpose::Test),
     tool("node", "nodejs", Purpose::Test),
     tool("musl-gcc", "musl-tools", Purpose::Test),
+    tool("nft", "nftables", Purpose::Bench),
+    tool("xdp-filter", "xdp-tools", Purpose::Bench),
+    tool("redis-server", "redis-server", Purpose::Bench),
 ];
 
 /// The interpreter that sees Debian's modules. Another one in `PATH` would not.
@@ -80,7 +83,7 @@ impl<'sh> Apt<'sh> {
         if packages.is_empty() {
             return Ok(());
         }
-        self.install("for the demo and the tests", &packages)
+        self.install("for the demo, the tests and the bench", &packages)
     }
 
     /// Installs what brings commands that are missing; each stands with its package. `why` completes "installing …".
@@ -210,6 +213,8 @@ mod tests {
         {
             assert_eq!(missing_packages(Purpose::Test, |other| other != command, ALL), [package]);
         }
+        assert_eq!(missing_packages(Purpose::Bench, |command| command != "nft", ALL), ["nftables"]);
+        assert!(missing_packages(Purpose::Test, |command| command != "nft", ALL).is_empty());
         let all = missing_packages(Purpose::Test, NONE, NONE);
         assert_eq!(all.iter().filter(|&&package| package == "iproute2").count(), 1);
     }

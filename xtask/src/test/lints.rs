@@ -30,7 +30,7 @@ pub fn spelling(sh: &Shell) -> Result<()> {
 }
 
 /// Words that codespell takes for misspellings of others, separated by commas.
-const NOT_MISSPELT: &str = "crate,iif";
+const NOT_MISSPELT: &str = "crate,iif,atleast";
 
 pub fn clippy(sh: &Shell) -> Result<()> {
     let cargo = cargo();

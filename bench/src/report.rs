@@ -1,0 +1,220 @@
+//! What was measured and which targets it meets: a table, a JSON file, plots.
+
+mod machine;
+mod plot;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::measure::Measured;
+use machine::Machine;
+
+/// What belongs together: measured in turns, shown in one table and one plot.
+#[derive(Debug, Serialize)]
+pub struct Section {
+    /// File name of its plot, and its anchor.
+    pub name: &'static str,
+    /// Headline.
+    pub title: &'static str,
+    /// How it was measured; Markdown.
+    pub how: &'static str,
+    /// The cases.
+    pub measured: Vec<Measured>,
+    /// What they should be.
+    pub checks: Vec<Check>,
+}
+
+/// A target and what came of it.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// Number of the target, such as P1.
+    pub target: &'static str,
+    /// What is compared.
+    pub what: String,
+    /// What it came to.
+    pub value: f64,
+    /// What it may come to, or must.
+    pub bound: Bound,
+    /// What both are added to, where they say what something costs more.
+    #[serde(skip)]
+    pub base: f64,
+}
+
+/// A bound, met by what equals it.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// No more than this.
+    AtMost(f64),
+    /// No less.
+    AtLeast(f64),
+}
+
+impl Check {
+    /// A check of a number by itself.
+    pub fn new(target: &'static str, what: impl Into<String>, value: f64, bound: Bound) -> Self {
+        Self { target, what: what.into(), value, bound, base: 0.0 }
+    }
+
+    /// Whether the target is met.
+    pub fn is_met(&self) -> bool {
+        self.is_met_within(1.0)
+    }
+
+    /// Whether it is missed by no more than this factor.
+    fn is_met_within(&self, factor: f64) -> bool {
+        match self.bound {
+            Bound::AtMost(most) => self.base + self.value <= (self.base + most) * factor,
+            Bound::AtLeast(least) => self.base + self.value >= (self.base + least) / factor,
+        }
+    }
+}
+
+impl Section {
+    /// A case by its name.
+    ///
+    /// # Panics
+    ///
+    /// There is none: a check asks for what is not measured.
+    #[track_caller]
+    pub fn case(&self, name: &str) -> &Measured {
+        let case = self.measured.iter().find(|case| case.name == name);
+        case.unwrap_or_else(|| panic!("section {} measures no '{name}'", self.name))
+    }
+
+    /// Whether its numbers can stand side by side.
+    fn has_one_unit(&self) -> bool {
+        self.measured.windows(2).all(|pair| pair[0].unit == pair[1].unit)
+    }
+
+    /// Holds `factor` to a bound: how many times the minimum of `base` the minimum of `case` is.
+    pub fn hold(&mut self, target: &'static str, case: &str, base: &str, bound: Bound) {
+        let value = self.case(case).minimum() / self.case(base).minimum();
+        self.checks.push(Check::new(target, format!("{case} / {base}"), value, bound));
+    }
+
+    /// The same of their medians: what takes part in a conversation has no least time that means much.
+    pub fn hold_median(&mut self, target: &'static str, case: &str, base: &str, bound: Bound) {
+        let value = self.case(case).median() / self.case(base).median();
+        self.checks.push(Check::new(target, format!("{case} / {base}, medians"), value, bound));
+    }
+}
+
+/// Everything, as it goes into the JSON file.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    machine: Machine,
+    rounds: usize,
+    sections: Vec<Section>,
+}
+
+impl Report {
+    /// What these sections say, on this machine.
+    pub fn new(rounds: usize, sections: Vec<Section>) -> Self {
+        Self { machine: Machine::here(), rounds, sections }
+    }
+
+    /// Writes README.md, results.json and a plot a section into a directory.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written.
+    pub fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        let write = |name: &str, text: String| {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        };
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        write("results.json", serde_json::to_string_pretty(self)? + "\n")?;
+        write("README.md", self.markdown())?;
+        for section in self.sections.iter().filter(|section| section.has_one_unit()) {
+            write(&format!("{}.svg", section.name), plot::bars(section))?;
+        }
+        Ok(())
+    }
+
+    /// The targets, one a line, for a terminal.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        for check in self.sections.iter().flat_map(|section| &section.checks) {
+            let verdict = if check.is_met() { "met   " } else { "MISSED" };
+            let _ = writeln!(
+                text,
+                "{:<4} {verdict} {:>8} {:<9} {}",
+                check.target,
+                number(check.value),
+                bound(check.bound),
+                check.what
+            );
+        }
+        text
+    }
+
+    /// The targets that are missed by more than this factor.
+    ///
+    /// Those of many sources are left out: they measure the cache, which a machine may share with others.
+    pub fn missed_by(&self, factor: f64) -> Vec<String> {
+        let checks = self.sections.iter().flat_map(|section| &section.checks);
+        let missed =
+            checks.filter(|check| !check.what.contains("sources,") && !check.what.contains("sources /"));
+        missed
+            .filter(|check| !check.is_met_within(factor))
+            .map(|check| format!("{} is {}: {}", check.target, number(check.value), check.what))
+            .collect()
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!(
+            "# What a packet and a connect cost\n\nWritten by `cargo xtask bench`: {} rounds, taken in turns, on {}.\n\
+             Absolute times differ between machines; the targets are ratios within this run.\n",
+            self.rounds, self.machine
+        );
+        for section in &self.sections {
+            let _ = write!(text, "\n## {}\n\n{}\n\n", section.title, section.how);
+            if section.has_one_unit() {
+                let _ = write!(text, "![{}]({}.svg)\n\n", section.title, section.name);
+            }
+            text += "| case | minimum | median | maximum |\n| --- | --: | --: | --: |\n";
+            for case in &section.measured {
+                let [minimum, median, maximum] = [case.minimum(), case.median(), case.maximum()]
+                    .map(|value| format!("{} {}", number(value), case.unit));
+                let _ = writeln!(text, "| {} | {minimum} | {median} | {maximum} |", case.name);
+            }
+            if !section.checks.is_empty() {
+                text += "\n| target | what | measured | bound | |\n| --- | --- | --: | --: | --- |\n";
+            }
+            for check in &section.checks {
+                let verdict = if check.is_met() { "met" } else { "**missed**" };
+                let _ = writeln!(
+                    text,
+                    "| {} | {} | {} | {} | {verdict} |",
+                    check.target,
+                    check.what,
+                    number(check.value),
+                    bound(check.bound)
+                );
+            }
+        }
+        text
+    }
+}
+
+fn bound(bound: Bound) -> String {
+    match bound {
+        Bound::AtMost(most) => format!("<= {}", number(most)),
+        Bound::AtLeast(least) => format!(">= {}", number(least)),
+    }
+}
+
+/// Three figures, as far as there are.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
