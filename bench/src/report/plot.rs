@@ -6,6 +6,8 @@ use super::{Section, number};
 use crate::measure::Measured;
 
 const WIDTH: f64 = 860.0;
+/// No letter is wider, on average.
+const LETTER: f64 = 7.4;
 const LABELS: f64 = 330.0;
 const BARS: f64 = 420.0;
 const ROW: f64 = 24.0;
@@ -15,14 +17,18 @@ const TOP: f64 = 40.0;
 pub fn bars(section: &Section) -> String {
     let height = TOP + ROW * section.measured.len() as f64 + 16.0;
     let most = section.measured.iter().map(Measured::median).fold(f64::MIN_POSITIVE, f64::max);
+    let longest = section.measured.iter().map(|case| case.name.len()).max().unwrap_or(0);
+    let left = (LABELS - 10.0 - longest as f64 * LETTER).min(0.0).floor();
+    let width = WIDTH - left;
     let x = |value: f64| LABELS + (value / most).min(1.1) * BARS;
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" font-size="13">
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} 0 {width} {height}" font-family="system-ui, sans-serif" font-size="13">
 <style>text {{ fill: #222 }} .bar {{ fill: #4878a8 }} .range {{ stroke: #222; stroke-width: 1.5 }} .page {{ fill: #fff }}
 @media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} .bar {{ fill: #6a9fd4 }} .range {{ stroke: #ddd }} .page {{ fill: #16181c }} }}</style>
-<rect class="page" width="{WIDTH}" height="{height}"/>
-<text x="12" y="24" font-size="15" font-weight="600">{}</text>
+<rect class="page" x="{left}" width="{width}" height="{height}"/>
+<text x="{}" y="24" font-size="15" font-weight="600">{}</text>
 "#,
+        left + 12.0,
         escape(section.title)
     );
     for (row, case) in section.measured.iter().enumerate() {
