@@ -136,6 +136,7 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
               the answer of a server on the same host. Of four bulk transfers of 256 MiB the fastest counts.",
         measured,
         checks: Vec::new(),
+        notes: Vec::new(),
     };
     targets(&mut section, redis.is_some());
     Ok(section)

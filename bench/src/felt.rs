@@ -99,6 +99,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<Section> {
               by the same program and the same tables.",
         measured: measured.collect(),
         checks: Vec::new(),
+        notes: Vec::new(),
     };
     let total = 3 * rounds * CONNECTS;
     let share = (total - failed) as f64 / total as f64;

@@ -59,6 +59,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<Section> {
               on open connections and a budget for strangers, all tables at their defaults.",
         measured,
         checks,
+        notes: Vec::new(),
     };
     let loads: Vec<_> = section.measured.iter().filter(|case| case.name.starts_with("load ")).collect();
     let loads = loads

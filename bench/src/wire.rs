@@ -88,6 +88,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<Section> {
               and a packet of the kernel's (skb) before them, as on a NIC. Answers end in an XDP program of the client's.",
         measured,
         checks: Vec::new(),
+        notes: Vec::new(),
     };
     targets(&mut section);
     Ok(section)

@@ -12,10 +12,13 @@ use nix::net::if_::if_nametoindex;
 use crate::bpf::{self, Instruction, MapKind};
 use crate::net::Host;
 
-/// Where things are in a frame of Ethernet, IPv4 without options, and TCP.
+/// Where things are in a frame of Ethernet, IPv4 without options, and TCP. In one of IPv6 without extensions the second
+/// quarter of the source address is where the source of IPv4 is, in the part by which networks differ.
 const SOURCE: i16 = 26;
-const IP_CHECKSUM: i16 = 24;
-const TCP_CHECKSUM: i16 = 50;
+const CHECKSUMS_V4: &[i16] = &[24, 50];
+const CHECKSUMS_V6: &[i16] = &[70];
+const ETHERTYPE: usize = 12;
+const IPV6: [u8; 2] = [0x86, 0xdd];
 
 // What XDP returns.
 const XDP_ABORTED: i32 = 0;
@@ -88,7 +91,7 @@ pub struct Flood {
 
 impl Flood {
     /// Out of an interface of `host`: a veth, whose other end has an XDP program. The frame is one of IPv4 without options
-    /// and of TCP, with the right checksums.
+    /// or of IPv6 without extensions, and of TCP, with the right checksums.
     #[track_caller]
     pub fn new(host: &Host, interface: &str, frame: &[u8], sources: Sources) -> Self {
         Self::load(host, interface, frame, sources, Order::Random, false)
@@ -116,7 +119,7 @@ impl Flood {
             code.write(frame);
         }
         code.vary(&state, sources, order);
-        for offset in [IP_CHECKSUM, TCP_CHECKSUM] {
+        for &offset in checksums(frame) {
             code.correct(offset, without_source(frame, offset));
         }
         code.finish(XDP_TX);
@@ -139,6 +142,11 @@ impl AsFd for Flood {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.program.as_fd()
     }
+}
+
+/// Where the checksums are that change with the source.
+fn checksums(frame: &[u8]) -> &'static [i16] {
+    if frame[ETHERTYPE..].starts_with(&IPV6) { CHECKSUMS_V6 } else { CHECKSUMS_V4 }
 }
 
 /// The sum that a checksum was made of (RFC 1071), less the source's part.
@@ -250,19 +258,23 @@ mod tests {
 
     #[test]
     fn each_frame_has_its_own_source_and_the_right_checksums() {
-        let frame = Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, 80).syn().build();
+        varied(&Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, 80).syn().build());
+        varied(&Frame::ipv6("2001:db8::7", "2001:db8::1").tcp(40_000, 80).syn().build());
+    }
+
+    fn varied(frame: &[u8]) {
         let state = bpf::map(MapKind::Array, 8).unwrap();
         let mut code = Code::default();
         code.enter(frame.len());
         code.vary(&state, Sources { first: Ipv4Addr::new(32, 0, 0, 0), bits: 25 }, Order::Random);
-        for offset in [IP_CHECKSUM, TCP_CHECKSUM] {
-            code.correct(offset, without_source(&frame, offset));
+        for &offset in checksums(frame) {
+            code.correct(offset, without_source(frame, offset));
         }
         code.finish(XDP_TX);
         let program = bpf::load_xdp(&code.0).unwrap();
         let mut sources = std::collections::HashSet::new();
         for _ in 0..1000 {
-            let made = bpf::test_run_out(&program, &frame).unwrap();
+            let made = bpf::test_run_out(&program, frame).unwrap();
             assert!(checksums_ok(&made), "{made:x?}");
             sources.insert(made[26..30].to_vec());
         }

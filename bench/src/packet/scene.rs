@@ -89,6 +89,13 @@ impl Scene {
         Ok(scene)
     }
 
+    /// The same with another frame, which may be of IPv6.
+    pub fn streamed_in(rules: Vec<InboundRule>, frame: Vec<u8>, bits: u32) -> anyhow::Result<Self> {
+        let mut scene = Self::new(rules, frame)?;
+        scene.stream = Some(scene.another_stream(bits, false)?);
+        Ok(scene)
+    }
+
     /// A program that shows it more of these, for another CPU.
     pub fn another_stream(&mut self, bits: u32, restore: bool) -> anyhow::Result<Stream> {
         let sources = Sources { first: FIRST, bits };
