@@ -21,8 +21,7 @@ use limiter_user::policy::InboundRule;
 
 use crate::measure::{Case, in_turns};
 use crate::report::{Bound, Check, Section};
-use scene::rule;
-pub use scene::{PORT, Scene, closed, syn};
+pub use scene::{PORT, Scene, closed, rule, syn, syn_v6};
 
 /// Frames a measurement.
 const REPEAT: u32 = 2_000_000;
@@ -58,13 +57,13 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
         || (0..64).map(|i| InboundRule { ports: (PORT + i).to_string().parse().expect("a port"), ..rule() });
     let mut scenes = [
         (ONE, Scene::new(vec![rule()], syn.clone())?),
-        ("SYN passed, 1 source, IPv6", Scene::new(vec![rule()], ipv6())?),
+        ("SYN passed, 1 source, IPv6", Scene::new(vec![rule()], syn_v6())?),
         ("SYN refused by drop, 1 source", Scene::new(vec![closed()], syn.clone())?),
         ("SYN refused by reset, 1 source", Scene::streamed(vec![resets()], 0, true)?),
         ("SYN judged, 65,536 sources", Scene::streamed(vec![closed()], 16, false)?),
         (MILLION, Scene::streamed(vec![closed()], 20, false)?),
-        ("SYN judged, 1 source, IPv6", Scene::streamed_in(vec![closed()], ipv6(), 0)?),
-        ("SYN judged, 65,536 sources, IPv6", Scene::streamed_in(vec![closed()], ipv6(), 16)?),
+        ("SYN judged, 1 source, IPv6", Scene::streamed_in(vec![closed()], syn_v6(), 0)?),
+        ("SYN judged, 65,536 sources, IPv6", Scene::streamed_in(vec![closed()], syn_v6(), 16)?),
         ("ACK with data", Scene::new(vec![rule()], ack())?),
         (
             "UDP",
@@ -246,10 +245,6 @@ fn on_both(programs: &[impl AsFd + Sync; 2], frame: &[u8]) -> anyhow::Result<f64
 
 fn strangers() -> InboundRule {
     InboundRule { strangers_rate: rule().rate, ..rule() }
-}
-
-fn ipv6() -> Vec<u8> {
-    Frame::ipv6("2001:db8::7", "2001:db8::1").tcp(40_000, PORT).syn().build()
 }
 
 fn ack() -> Vec<u8> {

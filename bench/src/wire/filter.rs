@@ -1,6 +1,7 @@
 //! What stands at the server's end of the wire: a way to refuse SYNs, and how it counts them.
 
 use std::cell::Cell;
+use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
@@ -14,7 +15,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::tool::{self, number_after};
 use super::{SERVER, SERVER_ADDRESS};
-use crate::packet::{PORT, Scene, closed, syn};
+use crate::packet::{PORT, Scene, closed, rule, syn};
 
 /// A SYN in nft's words.
 const SYN: &str = "tcp flags & (fin | syn | rst | ack) == syn";
@@ -26,6 +27,10 @@ pub enum Filter {
     Floor,
     /// limiterctl, with a rule that next to nothing passes.
     Limiter(Action),
+    /// The same, and behind it the rule of nft's that ends what passes: as behind the filters without XDP.
+    LimiterThenDrop,
+    /// limiterctl, with a budget for strangers that is used up.
+    Strangers,
     /// xdp-filter of xdp-tools, with the source on its list.
     Blocked,
     /// nft's dynamic set with a rate, before conntrack.
@@ -36,6 +41,8 @@ pub enum Filter {
     NftCount,
     /// iptables' connlimit, with the target that is named.
     Connlimit(&'static str),
+    /// The same with room for 15 connections a source, and a listening socket without SYN cookies: what comes is tracked.
+    ConnlimitRoom,
     /// None, but a listening socket; with or without SYN cookies once its queue is full.
     Listener {
         /// `net.ipv4.tcp_syncookies`
@@ -56,15 +63,22 @@ pub enum Placed {
         scene: Box<Scene>,
         /// What it does to a SYN.
         action: Action,
+        /// Whether it lets no newcomer pass either.
+        strangers: bool,
         /// What holds it.
         _link: OwnedFd,
     },
     /// xdp-filter, and the files of the machine on which it is.
     Blocked(Sandbox),
-    /// A counter of nft's, and what it has counted before it was last read.
-    Nft(Cell<u64>),
-    /// The one rule of this table and chain.
+    /// Counters of nft's, and what they have counted before they were last read: what was refused, and what was new.
+    Nft([Cell<u64>; 2]),
+    /// The first rule of this table and chain refuses, the second one ends what is new.
     Iptables([&'static str; 2]),
+    /// The kernel's count of connections that are tracked, and a socket that they may reach.
+    Tracked {
+        /// What SYNs reach.
+        _socket: TcpListener,
+    },
     /// None.
     Listener {
         /// What SYNs reach.
@@ -76,7 +90,10 @@ impl Filter {
     /// Whether the server needs an address: some filters see only what is for it, and what the floor would let pass is to
     /// be seen. What passes the others, once a source, is to end as soon as it can.
     pub const fn needs_address(self) -> bool {
-        matches!(self, Self::Floor | Self::NftCount | Self::Connlimit(_) | Self::Listener { .. })
+        matches!(
+            self,
+            Self::Floor | Self::NftCount | Self::Connlimit(_) | Self::ConnlimitRoom | Self::Listener { .. }
+        )
     }
 
     /// Puts it on the server, with room for 2 to the power of `bits` sources.
@@ -85,15 +102,16 @@ impl Filter {
         match self {
             Self::Floor => Ok(Placed::Floor { _program: server.attach_xdp(SERVER, XdpAction::Drop) }),
             Self::Limiter(action) => {
-                let rule = InboundRule { action, rate: Some("1/h burst 1".parse()?), ..closed() };
-                // Sets of eight overflow where there are as many sources as cells: one in seven would find no place.
-                let mut scene = Scene::sized(vec![rule], syn(), DEFAULT_SOURCES.max(4 << bits))?;
-                let program = scene.programs().inbound().fd()?;
-                let link = server
-                    .run(|| bpf::attach_xdp(program, if_nametoindex(SERVER)?))
-                    .context("no XDP here")?;
-                Ok(Placed::Limiter { scene: Box::new(scene), action, _link: link })
+                limiter(server, InboundRule { action, rate: Some("1/h burst 1".parse()?), ..closed() }, bits)
             }
+            Self::LimiterThenDrop => {
+                let rule = format!("tcp dport {PORT} {SYN} drop");
+                tool::run(server.command("nft").arg(format!(
+                    "table ip behind {{ chain behind {{ type filter hook prerouting priority raw; {rule}; }}; }}"
+                )))?;
+                limiter(server, InboundRule { rate: Some("1/h burst 1".parse()?), ..closed() }, bits)
+            }
+            Self::Strangers => limiter(server, InboundRule { strangers_rate: closed().rate, ..rule() }, bits),
             Self::Blocked => {
                 let sandbox = Sandbox::new();
                 tool::run(
@@ -126,28 +144,51 @@ impl Filter {
                 ["filter", "INPUT"],
                 &format!("-m connlimit --connlimit-above 0 -j {target}"),
             ),
-            Self::Listener { cookies } => server.run(|| {
-                let path = "/proc/sys/net/ipv4/tcp_syncookies";
-                std::fs::write(path, if cookies { "1" } else { "0" })
-                    .with_context(|| format!("cannot write {path}"))?;
-                Ok(Placed::Listener { _socket: TcpListener::bind((SERVER_ADDRESS, PORT))? })
-            }),
+            Self::ConnlimitRoom => {
+                iptables(server, ["filter", "INPUT"], "-m connlimit --connlimit-above 15 -j DROP")?;
+                Ok(Placed::Tracked { _socket: listener(server, false)? })
+            }
+            Self::Listener { cookies } => Ok(Placed::Listener { _socket: listener(server, cookies)? }),
         }
     }
 }
 
+fn limiter(server: &Host, rule: InboundRule, bits: u32) -> anyhow::Result<Placed> {
+    let (action, strangers) = (rule.action, rule.strangers_rate.is_some());
+    // Sets of eight overflow where there are as many sources as cells: one in seven would find no place.
+    let mut scene = Scene::sized(vec![rule], syn(), DEFAULT_SOURCES.max(4 << bits))?;
+    let program = scene.programs().inbound().fd()?;
+    let link = server.run(|| bpf::attach_xdp(program, if_nametoindex(SERVER)?)).context("no XDP here")?;
+    Ok(Placed::Limiter { scene: Box::new(scene), action, strangers, _link: link })
+}
+
+fn listener(server: &Host, cookies: bool) -> anyhow::Result<TcpListener> {
+    server.run(|| {
+        let path = "/proc/sys/net/ipv4/tcp_syncookies";
+        fs::write(path, if cookies { "1" } else { "0" }).with_context(|| format!("cannot write {path}"))?;
+        Ok(TcpListener::bind((SERVER_ADDRESS, PORT))?)
+    })
+}
+
+/// What is not refused is new, and dropped as well: a case is about the filter, and not about what comes behind it.
 fn nft(server: &Host, hook: &str, set: &str, verb: &str, limit: &str) -> anyhow::Result<Placed> {
     let rules = format!(
-        "table ip bench {{ counter refused {{ }}; set sources {{ type ipv4_addr; {set}; }}; chain bench {{ \
-         type filter hook {hook}; tcp dport {PORT} {SYN} {verb} @sources {{ ip saddr {limit} }} counter name refused drop; }}; }}"
+        "table ip bench {{ counter refused {{ }}; counter new {{ }}; set sources {{ type ipv4_addr; {set}; }}; \
+         chain bench {{ type filter hook {hook}; \
+         tcp dport {PORT} {SYN} {verb} @sources {{ ip saddr {limit} }} counter name refused drop; \
+         tcp dport {PORT} {SYN} counter name new drop; }}; }}"
     );
     tool::run(server.command("nft").arg(rules))?;
-    Ok(Placed::Nft(Cell::default()))
+    Ok(Placed::Nft(Default::default()))
 }
 
 fn iptables(server: &Host, place: [&'static str; 2], how: &str) -> anyhow::Result<Placed> {
-    let arguments = format!("-w -t {} -A {} -p tcp --dport {PORT} --syn {how}", place[0], place[1]);
-    tool::run(server.command("iptables").args(arguments.split_whitespace()))?;
+    // Of what connlimit has room for, conntrack is to see the end.
+    let behind = if how.contains("connlimit") { &[][..] } else { &["-j DROP"][..] };
+    for how in [how].iter().chain(behind) {
+        let arguments = format!("-w -t {} -A {} -p tcp --dport {PORT} --syn {how}", place[0], place[1]);
+        tool::run(server.command("iptables").args(arguments.split_whitespace()))?;
+    }
     Ok(Placed::Iptables(place))
 }
 
@@ -155,25 +196,53 @@ impl Placed {
     /// How many SYNs it has refused so far, by a counter of its own; nothing where it has none.
     pub fn refused(&self, server: &Host) -> anyhow::Result<Option<u64>> {
         Ok(Some(match self {
-            Self::Floor { .. } | Self::Listener { .. } => return Ok(None),
+            Self::Floor { .. } | Self::Listener { .. } | Self::Tracked { .. } => return Ok(None),
             Self::Limiter { scene, action: Action::Reset, .. } => scene.counted()?.resets,
             Self::Limiter { scene, .. } => scene.counted()?.refused,
             Self::Blocked(sandbox) => {
                 let text = tool::run(server.command_in(sandbox, "xdp-filter").arg("status"))?;
                 number_after(&text, "XDP_DROP")?
             }
-            Self::Nft(sum) => {
-                // To list a counter nft first asks for every element of every set.
-                let text =
-                    tool::run(server.command("nft").args(["reset", "counter", "ip", "bench", "refused"]))?;
-                sum.set(sum.get() + number_after(&text, "packets")?);
-                sum.get()
-            }
-            Self::Iptables([table, chain]) => {
-                let arguments = ["-w", "-t", table, "-vnxL", chain];
-                let text = tool::run(server.command("iptables").args(arguments))?;
-                number_after(&text, "destination")?
-            }
+            Self::Nft([refused, _]) => nft_counter(server, "refused", refused)?,
+            Self::Iptables(place) => iptables_counter(server, *place, 0)?.context("no rule")?,
         }))
     }
+
+    /// How many SYNs were their source's first, by what it counts of these. Those that refuse each SYN cannot tell: all
+    /// that they refused is theirs. Nothing where it knows no sources.
+    pub fn new_ones(&self, server: &Host) -> anyhow::Result<Option<u64>> {
+        match self {
+            Self::Limiter { strangers: true, .. } => self.refused(server),
+            Self::Limiter { scene, .. } => Ok(Some(scene.counted()?.passed)),
+            Self::Nft([_, new]) => match nft_counter(server, "new", new)? {
+                0 => self.refused(server),
+                new => Ok(Some(new)),
+            },
+            Self::Iptables(place) => match iptables_counter(server, *place, 1)? {
+                None => self.refused(server),
+                new => Ok(new),
+            },
+            Self::Tracked { .. } => {
+                let path = "/proc/sys/net/netfilter/nf_conntrack_count";
+                let count = server.run(|| fs::read_to_string(path)).context("conntrack has no count")?;
+                Ok(Some(count.trim().parse()?))
+            }
+            Self::Floor { .. } | Self::Blocked(_) | Self::Listener { .. } => Ok(None),
+        }
+    }
+}
+
+/// To list a counter nft first asks for every element of every set; to reset it, not.
+fn nft_counter(server: &Host, name: &str, sum: &Cell<u64>) -> anyhow::Result<u64> {
+    let text = tool::run(server.command("nft").args(["reset", "counter", "ip", "bench", name]))?;
+    sum.set(sum.get() + number_after(&text, "packets")?);
+    Ok(sum.get())
+}
+
+/// Packets of a rule by its place, if there is such a rule.
+fn iptables_counter(server: &Host, [table, chain]: [&str; 2], rule: usize) -> anyhow::Result<Option<u64>> {
+    let text = tool::run(server.command("iptables").args(["-w", "-t", table, "-vnxL", chain]))?;
+    // Two lines of headings.
+    let line = text.lines().nth(2 + rule);
+    line.map(|line| number_after(line, "")).transpose()
 }
