@@ -6,7 +6,9 @@
 //! - `scene`: a measurement without limiterctl, and one with it that counts
 //! - `limiter`: limiterctl's programs, attached and taken off again for each measurement, and their counters
 //! - `meter`, `redis`: the rivals
+//! - [`clients`]: connects of a client in Rust and one in Python, as an application waits for them
 
+pub mod clients;
 mod limiter;
 mod meter;
 mod place;
@@ -20,7 +22,7 @@ use limiter_tests::wire::pin;
 
 use crate::measure::{Case, in_turns};
 use crate::report::{Bound, Check, Section};
-use place::{DNS, MANY, ONE, OTHER_CPU, Place, SPENT};
+use place::{DNS, MANY, ONE, OTHER_CPU, Place, SPENT, Who};
 use protocol::{Addresses, Job};
 use redis::Server;
 use scene::{Expected, Scene, allowed, asked, looked_up, one_flow, refused, unlimited};
@@ -70,7 +72,7 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
 
     let bare = |job: Job, to, times| {
         let place = &place;
-        move || unlimited(place, &job, to, times)
+        move || unlimited(place, Who::Rust, &job, to, times).map(|done| done.ns)
     };
     let limited = |scene, job: Job, to, times, expected: Expected| {
         move || Scene::measure(scene, &job, to, times, expected)
@@ -78,8 +80,8 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
     let meter = |job: Job, set, times| {
         let metered = &metered;
         move || {
-            let ns = unlimited(metered, &job, ONE, times)?;
-            meter::ensure_seen(&metered.host, set).map(|()| ns)
+            let done = unlimited(metered, Who::Rust, &job, ONE, times)?;
+            meter::ensure_seen(&metered.host, set).map(|()| done.ns)
         }
     };
     let mut cases = vec![

@@ -5,6 +5,7 @@
 //! - [`packet`]: nanoseconds a packet, without a network (`BPF_PROG_TEST_RUN`)
 //! - [`wire`]: nanoseconds a SYN from one end of a wire to the other, beside other filters
 //! - [`connect`]: what a `connect()` costs, in a cgroup and a network namespace of the bench's own
+//! - [`connect::clients`]: what an application waits for that connects
 //! - [`felt`]: what a client feels of a flood
 //! - [`footprint`]: what it takes to be there
 //! - [`measure`]: cases that are measured in turns
@@ -57,10 +58,11 @@ const QUICK_FACTOR: f64 = 1.5;
 /// A section's name, and what measures it, given the number of rounds.
 type Measure = (&'static str, fn(usize) -> anyhow::Result<Section>);
 
-const SECTIONS: [Measure; 5] = [
+const SECTIONS: [Measure; 6] = [
     ("packet", packet::measure),
     ("wire", wire::measure),
     ("connect", connect::measure),
+    ("clients", connect::clients::measure),
     ("felt", felt::measure),
     ("footprint", footprint::measure),
 ];

@@ -91,9 +91,10 @@ impl Section {
         case.unwrap_or_else(|| panic!("section {} measures no '{name}'", self.name))
     }
 
-    /// Whether its numbers can stand side by side.
-    fn has_one_unit(&self) -> bool {
-        self.measured.windows(2).all(|pair| pair[0].unit == pair[1].unit)
+    /// What can stand side by side in a plot: all that is of one unit with the first.
+    fn comparable(&self) -> impl Iterator<Item = &Measured> + Clone {
+        let unit = self.measured.first().map(|case| case.unit);
+        self.measured.iter().filter(move |case| Some(case.unit) == unit)
     }
 
     /// Holds `factor` to a bound: how many times the minimum of `base` the minimum of `case` is.
@@ -144,7 +145,7 @@ impl Report {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         write("results.json", serde_json::to_string_pretty(self)? + "\n")?;
         write("README.md", self.markdown())?;
-        for section in self.sections.iter().filter(|section| section.has_one_unit()) {
+        for section in &self.sections {
             write(&format!("{}.svg", section.name), plot::bars(section))?;
         }
         Ok(())
@@ -188,9 +189,7 @@ impl Report {
             for note in &section.notes {
                 let _ = write!(text, "{note}\n\n");
             }
-            if section.has_one_unit() {
-                let _ = write!(text, "![{}]({}.svg)\n\n", section.title, section.name);
-            }
+            let _ = write!(text, "![{}]({}.svg)\n\n", section.title, section.name);
             text += "| case | minimum | median | maximum |\n| --- | --: | --: | --: |\n";
             for case in &section.measured {
                 let [minimum, median, maximum] = [case.minimum(), case.median(), case.maximum()]

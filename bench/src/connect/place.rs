@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::env;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -13,6 +13,7 @@ use limiter_tests::dns::{Answer, DnsServer, Zone};
 use limiter_tests::net::Host;
 use socket2::{Domain, Socket, Type};
 
+use super::clients::python::{CLIENT, PYTHON};
 use super::protocol::{Addresses, Done, Job, Request};
 
 /// Where the process in the cgroup runs.
@@ -40,9 +41,19 @@ const DNS_PORT: u16 = 53;
 /// More than one job's connections.
 const BACKLOG: i32 = 4096;
 
+/// Which process in the cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// This program.
+    Rust,
+    /// Python, where it was started.
+    Python,
+}
+
 /// All of it. It ends with the bench, whatever ends that.
 pub struct Place {
     worker: RefCell<Worker>,
+    python: Option<RefCell<Worker>>,
     /// Where the process is.
     pub cgroup: Cgroup,
     /// Where its network is.
@@ -64,6 +75,7 @@ impl Place {
         zone.set("edge.bench.test", Answer::addresses(300, &["10.65.0.1", "2001:db8::1"]));
         Ok(Self {
             worker: RefCell::new(Worker::start(&host, &cgroup)?),
+            python: None,
             listener: host.run(|| listen(PORT))?,
             bulk: host.run(|| listen(BULK_PORT))?,
             _sink: host.run(sink)?,
@@ -73,17 +85,35 @@ impl Place {
         })
     }
 
+    /// Starts the process in Python.
+    pub fn start_python(&mut self) -> anyhow::Result<()> {
+        let mut command = self.host.command(PYTHON);
+        command.args(["-c", CLIENT]);
+        self.python = Some(RefCell::new(Worker::spawn(command, &self.cgroup)?));
+        Ok(())
+    }
+
     /// Lets the process do something, and cleans up after it.
     pub fn ask(&self, job: Job, to: Addresses, times: u32) -> anyhow::Result<Done> {
+        self.ask_of(Who::Rust, job, to, times)
+    }
+
+    /// The same of the other process.
+    pub fn ask_of(&self, who: Who, job: Job, to: Addresses, times: u32) -> anyhow::Result<Done> {
         let (is_bulk, port) = match job {
             Job::LookUp => (false, DNS_PORT),
             Job::Bulk => (true, BULK_PORT),
             Job::AskRoute => (false, 0),
             _ => (false, PORT),
         };
-        ensure!(times <= BACKLOG as u32 || !matches!(job, Job::TcpConnect), "the backlog has no room");
+        let connects = matches!(job, Job::TcpConnect | Job::TcpConnectAsking(_) | Job::View(_));
+        ensure!(times <= BACKLOG as u32 || !connects, "the backlog has no room");
         let request = Request { job, to, port, times };
-        let mut worker = self.worker.try_borrow_mut()?;
+        let worker = match who {
+            Who::Rust => &self.worker,
+            Who::Python => self.python.as_ref().context("there is no Python here")?,
+        };
+        let mut worker = worker.try_borrow_mut()?;
         let done = thread::scope(|scope| {
             let bulk = &self.bulk;
             let server = is_bulk.then(|| scope.spawn(move || read_all(bulk)));
@@ -113,8 +143,13 @@ struct Worker {
 impl Worker {
     fn start(host: &Host, cgroup: &Cgroup) -> anyhow::Result<Self> {
         let mut command = host.command(env::current_exe()?);
+        command.arg("--worker");
+        Self::spawn(command, cgroup)
+    }
+
+    fn spawn(mut command: Command, cgroup: &Cgroup) -> anyhow::Result<Self> {
         cgroup.place(&mut command);
-        let child = command.arg("--worker").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.context("cannot start the process that connects")?;
         let requests = child.stdin.take().context("no pipe")?;
         let replies = BufReader::new(child.stdout.take().context("no pipe")?);

@@ -25,6 +25,10 @@ pub enum Job {
     UdpSend,
     /// Connects a new TCP socket each time, and resets the connection after it was timed.
     TcpConnect,
+    /// The same, and asks a Redis server before each, which is timed as well.
+    TcpConnectAsking(PathBuf),
+    /// Python only: asks a Flask application whose view connects; with a place to count in, through flask-limiter.
+    View(Option<String>),
     /// Asks the DNS server there, from a new socket each time, and waits for the answer.
     LookUp,
     /// Sends so many KiB to a TCP server, and waits until that has read them.
@@ -49,6 +53,12 @@ pub struct Request {
 pub struct Done {
     /// Nanoseconds each: the mean of loops, the median of what is timed one by one.
     pub ns: f64,
+    /// Nanoseconds of the one that is slower than 99 % of what is timed one by one.
+    #[serde(default)]
+    pub p99: f64,
+    /// How many were done a second, with all that belongs to one.
+    #[serde(default)]
+    pub per_second: f64,
     /// How many succeeded.
     pub ok: u64,
     /// How many were refused with `EDQUOT`, the only error that is no end of the bench.

@@ -6,8 +6,8 @@ use anyhow::{Context as _, ensure};
 use limiter_tests::wire::monotonic_ns;
 
 use super::limiter::{Counted, Limiter, usual_answer};
-use super::place::{ONE, Place, SPENT};
-use super::protocol::{Addresses, Job};
+use super::place::{ONE, Place, SPENT, Who};
+use super::protocol::{Addresses, Done, Job};
 use crate::packet::cost;
 
 /// Never reached.
@@ -46,11 +46,11 @@ pub fn looked_up(times: u64) -> Counted {
     Counted { queries: times, answers: times, ..Counted::default() }
 }
 
-/// Nanoseconds each, without limiterctl.
-pub fn unlimited(place: &Place, job: &Job, to: Addresses, times: u32) -> anyhow::Result<f64> {
-    let done = place.ask(job.clone(), to, times)?;
+/// What comes of it without limiterctl.
+pub fn unlimited(place: &Place, who: Who, job: &Job, to: Addresses, times: u32) -> anyhow::Result<Done> {
+    let done = place.ask_of(who, job.clone(), to, times)?;
     ensure!(done.refused == 0, "somebody else refuses");
-    Ok(done.ns)
+    Ok(done)
 }
 
 /// A place, and the limits that hold there for the time of a measurement.
@@ -76,10 +76,22 @@ impl<'a> Scene<'a> {
 
     /// Nanoseconds each; an error unless exactly so much was counted.
     pub fn measure(&self, job: &Job, to: Addresses, times: u32, expected: Expected) -> anyhow::Result<f64> {
+        self.ask(Who::Rust, job, to, times, expected).map(|done| done.ns)
+    }
+
+    /// The same of either process, with all that it says.
+    pub fn ask(
+        &self,
+        who: Who,
+        job: &Job,
+        to: Addresses,
+        times: u32,
+        expected: Expected,
+    ) -> anyhow::Result<Done> {
         let mut limiter = self.limiter.try_borrow_mut()?;
         let links = limiter.attach(&self.place.cgroup)?;
         let before = limiter.counted()?;
-        let done = self.place.ask(job.clone(), to, times)?;
+        let done = self.place.ask_of(who, job.clone(), to, times)?;
         let counted = limiter.counted()? - before;
         let expected = expected(if matches!(job, Job::Bulk) { 1 } else { times.into() });
         // A full LRU hash may lose a flow between its call and its packet, and then it is charged once more.
@@ -92,7 +104,7 @@ impl<'a> Scene<'a> {
         let probe = self.place.ask(Job::UdpConnect(None), SPENT, 1)?;
         ensure!(probe.refused == 1, "{job:?}: nobody was judged");
         drop(links);
-        Ok(done.ns)
+        Ok(done)
     }
 
     /// Nanoseconds a KiB; an error unless the limits on packets and bytes were charged.

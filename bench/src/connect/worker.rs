@@ -7,7 +7,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use limiter_tests::dns::A;
 use limiter_tests::wire::pin;
 use nix::libc::EDQUOT;
@@ -68,7 +68,12 @@ impl Worker {
                 let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
                 in_a_loop(PROCESSOR, to, |to| socket.send_to(&[0; 16], to).map(drop))
             }
-            Job::TcpConnect => one_by_one(to, connect),
+            Job::TcpConnect => one_by_one(to, |to| connect(to, || Ok(()))),
+            Job::TcpConnectAsking(path) => {
+                let mut redis = Redis::connect(path)?;
+                one_by_one(to, |to| connect(to, || redis.ask(*to.ip())))
+            }
+            Job::View(_) => bail!("only Python has views"),
             Job::LookUp => one_by_one(to, look_up),
             Job::Bulk => bulk(request.to.socket(0, request.port), request.times),
         }
@@ -110,26 +115,31 @@ fn now(clock: ClockId) -> nix::Result<Duration> {
 
 fn one_by_one(
     to: impl Iterator<Item = SocketAddrV4>,
-    call: impl Fn(SocketAddrV4) -> io::Result<(Duration, io::Result<()>)>,
+    mut call: impl FnMut(SocketAddrV4) -> io::Result<(Duration, io::Result<()>)>,
 ) -> anyhow::Result<Done> {
     let mut done = Done::default();
     let mut times = Vec::new();
+    let start = Instant::now();
     for to in to {
         let (time, result) = call(to)?;
         done.count(result)?;
         times.push(time);
     }
+    done.per_second = times.len() as f64 / start.elapsed().as_secs_f64();
     times.sort_unstable();
-    done.ns = times.get(times.len() / 2).context("nothing to do")?.as_secs_f64() * 1e9;
+    let at = |place: usize| times.get(place).map(|time| time.as_secs_f64() * 1e9);
+    done.ns = at(times.len() / 2).context("nothing to do")?;
+    done.p99 = at(times.len() * 99 / 100).context("nothing to do")?;
     Ok(done)
 }
 
-/// Times `connect()` alone. The reset leaves no socket in `TIME_WAIT`, and so no port that is used up.
-fn connect(to: SocketAddrV4) -> io::Result<(Duration, io::Result<()>)> {
+/// Times `connect()` and what goes before it, and nothing else. The reset leaves no socket in `TIME_WAIT`, and so no port that is used up.
+fn connect(to: SocketAddrV4, ask: impl FnOnce() -> io::Result<()>) -> io::Result<(Duration, io::Result<()>)> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_linger(Some(Duration::ZERO))?;
     let to = SockAddr::from(to);
     let start = Instant::now();
+    ask()?;
     let result = socket.connect(&to);
     Ok((start.elapsed(), result))
 }
@@ -174,5 +184,5 @@ fn bulk(to: SocketAddrV4, kibibytes: u32) -> anyhow::Result<Done> {
     // The server closes after it has read all.
     let rest = stream.read(&mut [0])?;
     ensure!(rest == 0, "the server said something");
-    Ok(Done { ns: start.elapsed().as_secs_f64() * 1e9 / f64::from(kibibytes), ok: 1, refused: 0 })
+    Ok(Done { ns: start.elapsed().as_secs_f64() * 1e9 / f64::from(kibibytes), ok: 1, ..Done::default() })
 }

@@ -15,9 +15,9 @@ const TOP: f64 = 40.0;
 
 /// An SVG document. Colours follow what the reader prefers, light or dark.
 pub fn bars(section: &Section) -> String {
-    let height = TOP + ROW * section.measured.len() as f64 + 16.0;
-    let most = section.measured.iter().map(Measured::median).fold(f64::MIN_POSITIVE, f64::max);
-    let longest = section.measured.iter().map(|case| case.name.len()).max().unwrap_or(0);
+    let height = TOP + ROW * section.comparable().count() as f64 + 16.0;
+    let most = section.comparable().map(Measured::median).fold(f64::MIN_POSITIVE, f64::max);
+    let longest = section.comparable().map(|case| case.name.len()).max().unwrap_or(0);
     let left = (LABELS - 10.0 - longest as f64 * LETTER).min(0.0).floor();
     let width = WIDTH - left;
     let x = |value: f64| LABELS + (value / most).min(1.1) * BARS;
@@ -31,7 +31,7 @@ pub fn bars(section: &Section) -> String {
         left + 12.0,
         escape(section.title)
     );
-    for (row, case) in section.measured.iter().enumerate() {
+    for (row, case) in section.comparable().enumerate() {
         let y = TOP + ROW * row as f64;
         let (minimum, median, maximum) = (x(case.minimum()), x(case.median()), x(case.maximum()));
         let middle = y + ROW / 2.0 - 2.0;

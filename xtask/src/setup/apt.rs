@@ -42,6 +42,10 @@ const PYTHON: &str = "/usr/bin/python3";
 /// A Python module that the tests need, and the package that brings it. All of these need [`PYTHON`] itself.
 const MODULES: &[(&str, &str)] = &[("requests", "python3-requests"), ("dns", "python3-dnspython")];
 
+/// Modules that the bench compares with where the distribution has them, and says so where it has not.
+const RIVALS: &[(&str, &str)] =
+    &[("flask", "python3-flask"), ("flask_limiter", "python3-flask-limiter"), ("redis", "python3-redis")];
+
 /// The packages that bring the commands and modules `purpose` needs and this machine lacks, each once.
 fn missing_packages(
     purpose: Purpose,
@@ -75,15 +79,27 @@ impl<'sh> Apt<'sh> {
     /// Installs what brings the commands that are missing.
     pub fn ensure_tools(&mut self, purpose: Purpose) -> Result<()> {
         let sh = self.sh;
-        let has_module = |module: &str| {
-            let import = format!("import {module}");
-            cmd!(sh, "{PYTHON} -c {import}").quiet().ignore_stdout().ignore_stderr().run().is_ok()
-        };
+        let has_module = |module: &str| has_module(sh, module);
         let packages = missing_packages(purpose, |command| find_command(sh, command).is_some(), has_module);
-        if packages.is_empty() {
-            return Ok(());
+        if !packages.is_empty() {
+            self.install("for the demo, the tests and the bench", &packages)?;
         }
-        self.install("for the demo, the tests and the bench", &packages)
+        if purpose >= Purpose::Bench { self.install_rivals() } else { Ok(()) }
+    }
+
+    /// Installs what is on offer of the modules that the bench can do without.
+    fn install_rivals(&mut self) -> Result<()> {
+        for (module, package) in RIVALS {
+            if has_module(self.sh, module) {
+                continue;
+            }
+            if self.offers(package, &[package])? {
+                self.install("for the bench", &[package])?;
+            } else {
+                eprintln!("this distribution has no {package}: the bench will do without");
+            }
+        }
+        Ok(())
     }
 
     /// Installs what brings commands that are missing; each stands with its package. `why` completes "installing …".
@@ -158,6 +174,12 @@ impl<'sh> Apt<'sh> {
         self.is_fresh = true;
         Ok(())
     }
+}
+
+/// Whether Debian's Python has a module.
+fn has_module(sh: &Shell, module: &str) -> bool {
+    let import = format!("import {module}");
+    cmd!(sh, "{PYTHON} -c {import}").quiet().ignore_stdout().ignore_stderr().run().is_ok()
 }
 
 /// Whether an os-release file (os-release(5)) is of Debian or of something built on it.
