@@ -7,8 +7,10 @@
 //! - `limiter`: limiterctl's programs, attached and taken off again for each measurement, and their counters
 //! - `meter`, `redis`: the rivals
 //! - [`clients`]: connects of a client in Rust and one in Python, as an application waits for them
+//! - [`growth`]: what a connect costs as more is known
 
 pub mod clients;
+pub mod growth;
 mod limiter;
 mod meter;
 mod place;
@@ -139,6 +141,7 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
         measured,
         checks: Vec::new(),
         notes: Vec::new(),
+        curves: Vec::new(),
     };
     targets(&mut section, redis.is_some());
     Ok(section)

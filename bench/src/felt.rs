@@ -124,6 +124,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<Section> {
             felt[4].rate(),
             seen as f64 / sent as f64 * 100.0
         )],
+        curves: Vec::new(),
     };
     let total = cases.len() * rounds * CONNECTS;
     let failed = felt.iter().map(|felt| felt.failed).sum::<usize>();

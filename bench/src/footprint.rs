@@ -60,6 +60,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<Section> {
         measured,
         checks,
         notes: Vec::new(),
+        curves: Vec::new(),
     };
     let loads: Vec<_> = section.measured.iter().filter(|case| case.name.starts_with("load ")).collect();
     let loads = loads

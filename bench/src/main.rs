@@ -6,6 +6,7 @@
 //! - [`wire`]: nanoseconds a SYN from one end of a wire to the other, beside other filters
 //! - [`connect`]: what a `connect()` costs, in a cgroup and a network namespace of the bench's own
 //! - [`connect::clients`]: what an application waits for that connects
+//! - [`growth`]: what a cost does as there is more of something
 //! - [`felt`]: what a client feels of a flood
 //! - [`footprint`]: what it takes to be there
 //! - [`measure`]: cases that are measured in turns
@@ -16,6 +17,7 @@
 mod connect;
 mod felt;
 mod footprint;
+mod growth;
 mod measure;
 mod packet;
 mod report;
@@ -58,11 +60,12 @@ const QUICK_FACTOR: f64 = 1.5;
 /// A section's name, and what measures it, given the number of rounds.
 type Measure = (&'static str, fn(usize) -> anyhow::Result<Section>);
 
-const SECTIONS: [Measure; 6] = [
+const SECTIONS: [Measure; 7] = [
     ("packet", packet::measure),
     ("wire", wire::measure),
     ("connect", connect::measure),
     ("clients", connect::clients::measure),
+    ("growth", growth::measure),
     ("felt", felt::measure),
     ("footprint", footprint::measure),
 ];

@@ -21,7 +21,7 @@ use limiter_user::policy::InboundRule;
 
 use crate::measure::{Case, in_turns};
 use crate::report::{Bound, Check, Section};
-pub use scene::{PORT, Scene, closed, rule, syn, syn_v6};
+pub use scene::{PORT, Scene, closed, rule, syn, syn_to, syn_v6};
 
 /// Frames a measurement.
 const REPEAT: u32 = 2_000_000;
@@ -73,8 +73,8 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
             )?,
         ),
         ("ARP", Scene::new(vec![rule()], Frame::ethernet(0x0806, &[0; 46]).build())?),
-        ("SYN to a port without a rule", Scene::new(vec![rule()], to_port(PORT + 1))?),
-        ("SYN passed, 64 rules", Scene::new(many().collect(), to_port(PORT + 63))?),
+        ("SYN to a port without a rule", Scene::new(vec![rule()], syn_to(PORT + 1))?),
+        ("SYN passed, 64 rules", Scene::new(many().collect(), syn_to(PORT + 63))?),
         ("SYN passed, 100,000 addresses denied", Scene::listed(List::Deny, PREFIXES, false)?),
         ("SYN denied, of 100,000 addresses", Scene::listed(List::Deny, PREFIXES, true)?),
         ("SYN passed, 100,000 addresses allowed", Scene::listed(List::Allow, PREFIXES, false)?),
@@ -119,6 +119,7 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
         measured,
         checks: Vec::new(),
         notes: Vec::new(),
+        curves: Vec::new(),
     };
     check_counts(&scenes, rounds)?;
     targets(&mut section);
@@ -249,8 +250,4 @@ fn strangers() -> InboundRule {
 
 fn ack() -> Vec<u8> {
     Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, PORT).payload(b"hello").build()
-}
-
-fn to_port(port: u16) -> Vec<u8> {
-    Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, port).syn().build()
 }

@@ -1,5 +1,6 @@
 //! What was measured and which targets it meets: a table, a JSON file, plots.
 
+mod curve;
 mod machine;
 mod plot;
 
@@ -11,6 +12,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::measure::Measured;
+pub use curve::{Curve, thousands};
 use machine::Machine;
 
 /// What belongs together: measured in turns, shown in one table and one plot.
@@ -28,6 +30,8 @@ pub struct Section {
     pub checks: Vec<Check>,
     /// What was measured once and belongs to how, such as the rate that was reached; Markdown.
     pub notes: Vec<String>,
+    /// Plots in place of the one with bars.
+    pub curves: Vec<Curve>,
 }
 
 /// A target and what came of it.
@@ -91,6 +95,11 @@ impl Section {
         case.unwrap_or_else(|| panic!("section {} measures no '{name}'", self.name))
     }
 
+    /// The file of a curve's plot.
+    fn plot(&self, curve: &Curve) -> String {
+        format!("{}-{}.svg", self.name, curve.name)
+    }
+
     /// What can stand side by side in a plot: all that is of one unit with the first.
     fn comparable(&self) -> impl Iterator<Item = &Measured> + Clone {
         let unit = self.measured.first().map(|case| case.unit);
@@ -146,7 +155,12 @@ impl Report {
         write("results.json", serde_json::to_string_pretty(self)? + "\n")?;
         write("README.md", self.markdown())?;
         for section in &self.sections {
-            write(&format!("{}.svg", section.name), plot::bars(section))?;
+            for curve in &section.curves {
+                write(&section.plot(curve), curve.svg(section))?;
+            }
+            if section.curves.is_empty() {
+                write(&format!("{}.svg", section.name), plot::bars(section))?;
+            }
         }
         Ok(())
     }
@@ -189,7 +203,12 @@ impl Report {
             for note in &section.notes {
                 let _ = write!(text, "{note}\n\n");
             }
-            let _ = write!(text, "![{}]({}.svg)\n\n", section.title, section.name);
+            for curve in &section.curves {
+                let _ = write!(text, "![{}]({})\n\n", curve.title, section.plot(curve));
+            }
+            if section.curves.is_empty() {
+                let _ = write!(text, "![{}]({}.svg)\n\n", section.title, section.name);
+            }
             text += "| case | minimum | median | maximum |\n| --- | --: | --: | --: |\n";
             for case in &section.measured {
                 let [minimum, median, maximum] = [case.minimum(), case.median(), case.maximum()]

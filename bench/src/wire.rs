@@ -148,6 +148,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<Section> {
         measured,
         checks: Vec::new(),
         notes: Vec::new(),
+        curves: Vec::new(),
     };
     targets(&mut section);
     crosscheck(&mut section, &shares);

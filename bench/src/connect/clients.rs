@@ -107,6 +107,7 @@ fn measure_here(rounds: usize) -> anyhow::Result<Section> {
         measured: ways.iter().flat_map(Way::measured).collect(),
         checks: Vec::new(),
         notes: Vec::new(),
+        curves: Vec::new(),
     };
     let names: Vec<_> = ways.iter().map(|way| way.name.clone()).collect();
     targets(&mut section, &names);

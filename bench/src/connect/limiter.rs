@@ -25,6 +25,8 @@ use super::place::{DNS, MANY, NAME, SPENT};
 /// Addresses of one name.
 const EACH: u32 = 2;
 const TTL: u32 = 3600;
+/// The most addresses of one answer.
+const ANSWER: usize = 16;
 
 /// The programs with a limit for each name, and a name that may be connected to twice an hour.
 pub struct Limiter(Programs);
@@ -45,9 +47,26 @@ pub struct Counted {
 impl Limiter {
     /// Loads them; `limits` are those of each name.
     pub fn new(limits: &str) -> anyhow::Result<Self> {
+        Self::with(limits, Vec::new())
+    }
+
+    /// The same with so many rules, of which the last lists a name of this address.
+    pub fn with_rules(limits: &str, count: u32, address: Ipv4Addr) -> anyhow::Result<Self> {
+        let name = |number| format!("r{number}.bench.test");
+        // The name that may be connected to twice an hour has the first.
+        let rules = (1..count).map(|number| format!("{} = {limits}", name(number)));
+        let mut limiter = Self::with(limits, rules.collect())?;
+        limiter.teach(&name(count - 1), [address])?;
+        let listed: Table<_, Address, Names> = limiter.0.map(maps::LISTED).try_into()?;
+        listed.get(&Address::from_v4(address.octets()), 0).context("the last rule lists no address")?;
+        Ok(limiter)
+    }
+
+    fn with(limits: &str, more: Vec<String>) -> anyhow::Result<Self> {
+        let rules = ["spent.test = 1/h burst 2".to_owned()].into_iter().chain(more);
         let outbound = OutboundPolicy {
             default: Some(limits.parse()?),
-            rules: vec!["spent.test = 1/h burst 2".parse()?],
+            rules: rules.map(|rule| rule.parse()).collect::<Result<_, _>>()?,
             exempt: vec![DNS.to_string().parse()?],
             ..OutboundPolicy::default()
         };
@@ -59,14 +78,22 @@ impl Limiter {
 
     /// Lets them learn the names of [`MANY`] addresses.
     pub fn learn(&mut self) -> anyhow::Result<()> {
-        let before = self.event(Event::AddressLearned)?;
-        for name in 0..MANY.count / EACH {
-            let addresses = (0..EACH).map(|number| MANY.get(name * EACH + number));
-            self.teach(&format!("n{name}.bench.test"), addresses)?;
+        self.learn_names(MANY.count / EACH, EACH)
+    }
+
+    /// Lets them learn so many names with so many addresses each, which are [`MANY`]'s.
+    pub fn learn_names(&mut self, names: u32, each: u32) -> anyhow::Result<()> {
+        let (before, count) = (self.event(Event::AddressLearned)?, names * each);
+        for name in 0..names {
+            for first in (0..each).step_by(ANSWER) {
+                let numbers = first..each.min(first + ANSWER as u32);
+                let addresses = numbers.map(|number| MANY.get(name * each + number));
+                self.teach(&format!("n{name}.bench.test"), addresses)?;
+            }
         }
         let learned = self.event(Event::AddressLearned)? - before;
-        ensure!(learned == u64::from(MANY.count), "{learned} addresses were learned of {}", MANY.count);
-        for address in (0..MANY.count).map(|number| MANY.get(number)) {
+        ensure!(learned == u64::from(count), "{learned} addresses were learned of {count}");
+        for address in (0..count).map(|number| MANY.get(number)) {
             self.name(address)?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::protocol::{Addresses, Done, Job};
 use crate::packet::cost;
 
 /// Never reached.
-const PLENTY: &str = "10000000/s burst 100000000";
+pub const PLENTY: &str = "10000000/s burst 100000000";
 /// Never reached either; limits to be added.
 pub const TRAFFIC: &str = ", packets 10000000/s burst 100000000, bytes 9 gbytes/second burst 9 gbytes";
 
@@ -64,6 +64,11 @@ impl<'a> Scene<'a> {
     pub fn new(place: &'a Place, traffic: &str) -> anyhow::Result<Self> {
         let mut limiter = Limiter::new(&format!("{PLENTY}{traffic}"))?;
         limiter.learn()?;
+        Self::with(place, limiter)
+    }
+
+    /// limiterctl as it is.
+    pub fn with(place: &'a Place, mut limiter: Limiter) -> anyhow::Result<Self> {
         let links = limiter.attach(&place.cgroup)?;
         let done = place.ask(Job::TcpConnect, SPENT, 3)?;
         ensure!(

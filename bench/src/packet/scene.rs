@@ -55,6 +55,11 @@ pub fn syn() -> Vec<u8> {
     syn_from("198.51.100.7")
 }
 
+/// The same to another port.
+pub fn syn_to(port: u16) -> Vec<u8> {
+    Frame::ipv4("198.51.100.7", "192.0.2.1").tcp(40_000, port).syn().build()
+}
+
 /// The same of IPv6.
 pub fn syn_v6() -> Vec<u8> {
     Frame::ipv6("2001:db8::7", "2001:db8::1").tcp(40_000, PORT).syn().build()

@@ -13,6 +13,12 @@ const BARS: f64 = 420.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 40.0;
 
+/// Colours for either kind of page.
+pub const STYLE: &str = "<style>text { fill: #222 } .bar { fill: #4878a8 } .page { fill: #fff }
+.range { stroke: #222; stroke-width: 1.5 } .grid { stroke: #ddd } .line { stroke: #4878a8; stroke-width: 2; fill: none }
+@media (prefers-color-scheme: dark) { text { fill: #ddd } .bar { fill: #6a9fd4 } .page { fill: #16181c }
+.range { stroke: #ddd } .grid { stroke: #333 } .line { stroke: #6a9fd4 } }</style>";
+
 /// An SVG document. Colours follow what the reader prefers, light or dark.
 pub fn bars(section: &Section) -> String {
     let height = TOP + ROW * section.comparable().count() as f64 + 16.0;
@@ -23,8 +29,7 @@ pub fn bars(section: &Section) -> String {
     let x = |value: f64| LABELS + (value / most).min(1.1) * BARS;
     let mut svg = format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} 0 {width} {height}" font-family="system-ui, sans-serif" font-size="13">
-<style>text {{ fill: #222 }} .bar {{ fill: #4878a8 }} .range {{ stroke: #222; stroke-width: 1.5 }} .page {{ fill: #fff }}
-@media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} .bar {{ fill: #6a9fd4 }} .range {{ stroke: #ddd }} .page {{ fill: #16181c }} }}</style>
+{STYLE}
 <rect class="page" x="{left}" width="{width}" height="{height}"/>
 <text x="{}" y="24" font-size="15" font-weight="600">{}</text>
 "#,
@@ -53,6 +58,7 @@ pub fn bars(section: &Section) -> String {
     svg + "</svg>\n"
 }
 
-fn escape(text: &str) -> String {
+/// The text, as XML has it.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
