@@ -1,6 +1,8 @@
 //! What it takes to be there: time to load and attach, memory, and what the daemon does when nothing happens.
 
+use std::env;
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use aya::EbpfLoader;
 use aya::programs::Program;
 use limiter_common::maps;
 use limiter_tests::bpf;
+use limiter_tests::cgroup::Cgroup;
 use limiter_tests::daemon::Machine;
 use limiter_tests::net::Sandbox;
 use limiter_tests::packet::Mac;
@@ -18,7 +21,7 @@ use crate::measure::Measured;
 use crate::report::{Bound, Check, Section};
 
 /// What a SYN may lead to.
-const TABLES: [&str; 11] = [
+const TABLES: &[&str] = &[
     maps::PORTS,
     maps::RULES,
     maps::COUNTERS,
@@ -31,10 +34,40 @@ const TABLES: [&str; 11] = [
     maps::PREFIX_LENGTHS,
     maps::PREFIX_BLOCKS,
 ];
-/// How long the daemon is watched.
-const IDLE: Duration = Duration::from_secs(3);
-/// Jiffies of user space, a second (`USER_HZ`).
-const USER_HZ: f64 = 100.0;
+/// What a connect and a DNS message may.
+const OUTBOUND_TABLES: &[&str] = &[
+    maps::SETTINGS,
+    maps::HOST_RULES,
+    maps::HOST_COUNTERS,
+    maps::PATTERNS,
+    maps::NETWORKS,
+    maps::HOSTS,
+    maps::LISTED,
+    maps::UNLISTED,
+    maps::STATES,
+    maps::SHARED_STATES,
+    maps::QUERIES,
+    maps::FLOWS,
+    maps::WALKS,
+    maps::STREAMS,
+];
+const INBOUND: &[&str] = &[
+    "--interface",
+    "eth0",
+    "--port",
+    "80",
+    "--rate",
+    "60/min burst 60",
+    "--max-open",
+    "15",
+    "--strangers-rate",
+    "1000/s",
+];
+/// Of a million sources that are active at a time, so much room leaves one in 10,000 without a cell.
+const ROOM_FOR_A_MILLION: &str = "4194304";
+/// How long the daemon is watched, and in how many rounds: it is long.
+const IDLE: Duration = Duration::from_secs(10);
+const IDLE_ROUNDS: usize = 3;
 
 /// Measures it.
 pub fn measure(rounds: usize) -> anyhow::Result<Section> {
@@ -49,14 +82,27 @@ pub fn measure(rounds: usize) -> anyhow::Result<Section> {
                 checks.push(Check::new("P16", what, verified.into(), Bound::AtMost(100_000.0)));
             }
         }
-        daemon(&mut measured)?;
+        daemon(&mut measured, "inbound", TABLES, INBOUND, round <= IDLE_ROUNDS)?;
+        let million = [INBOUND, &["--max-sources", ROOM_FOR_A_MILLION]].concat();
+        daemon(&mut measured, "inbound, room for 4,194,304 sources", TABLES, &million, false)?;
+        let cgroup = Cgroup::new();
+        let path = cgroup.path().to_string_lossy();
+        let outbound = ["--cgroup", &*path, "--default-rate", "10/s burst 10"];
+        daemon(&mut measured, "outbound", OUTBOUND_TABLES, &outbound, round <= IDLE_ROUNDS)?;
+    }
+    match released() {
+        Ok(size) => add(&mut measured, "binary, as released".into(), "MiB", mebibytes(size)),
+        Err(error) => eprintln!("\n  without the size of the binary: {error:#}"),
     }
     eprintln!();
     let mut section = Section {
         name: "footprint",
         title: "What it takes to be there",
-        how: "Programs loaded one by one from the object that limiterctl carries; then `limiterctl attach` with a rate, a limit \
-              on open connections and a budget for strangers, all tables at their defaults.",
+        how: "Programs loaded one by one from the object that limiterctl carries; then `limiterctl attach`: inbound with a \
+              rate, a limit on open connections and a budget for strangers, outbound with a rate for each name, all tables at \
+              their defaults (room for 1,048,576 sources) unless it says otherwise. Idle is what all threads of the daemon \
+              use in ten seconds without traffic, in three rounds. The daemon has the profile of the tests; the binary is \
+              the one that `cargo build --release` makes.",
         measured,
         checks,
         notes: Vec::new(),
@@ -101,46 +147,64 @@ fn load_each() -> anyhow::Result<Vec<(String, u32, Duration)>> {
 }
 
 /// `limiterctl attach`, on a machine with an interface and no traffic.
-fn daemon(measured: &mut Vec<Measured>) -> anyhow::Result<()> {
+fn daemon(
+    measured: &mut Vec<Measured>,
+    how: &str,
+    tables: &[&str],
+    arguments: &[&str],
+    watch: bool,
+) -> anyhow::Result<()> {
     let machine = Machine::new("idle");
     machine.host.ip(&format!("link add eth0 address {} type veth peer name eth1", Mac::SERVER));
     machine.host.ip("link set eth0 up");
     let start = Instant::now();
-    let daemon = machine.attach(&[
-        "--interface",
-        "eth0",
-        "--port",
-        "80",
-        "--rate",
-        "60/min burst 60",
-        "--max-open",
-        "15",
-        "--strangers-rate",
-        "1000/s",
-    ]);
-    add(measured, "attach, until it says so".into(), "ms", start.elapsed().as_secs_f64() * 1e3);
+    let daemon = machine.attach(arguments);
+    add(measured, format!("attach {how}, until it says so"), "ms", start.elapsed().as_secs_f64() * 1e3);
     let memory: u64 = machine.sandbox.run(|| -> anyhow::Result<u64> {
         let pins = limiter_user::bpf::Pins::locate();
-        TABLES.iter().map(|name| Ok(bpf::memory(pins.map(name)?.fd()))).sum()
+        tables.iter().map(|name| Ok(bpf::memory(pins.map(name)?.fd()))).sum()
     })?;
-    add(measured, "tables".into(), "MiB", memory as f64 / f64::from(1 << 20));
-    let (before, _) = used(daemon.pid())?;
-    thread::sleep(IDLE);
-    let (after, resident) = used(daemon.pid())?;
-    add(measured, "daemon, idle, of a processor".into(), "%", (after - before) / IDLE.as_secs_f64() * 100.0);
-    add(measured, "daemon, resident".into(), "MiB", resident);
+    add(measured, format!("tables {how}"), "MiB", mebibytes(memory));
+    if watch {
+        let before = processor_time(daemon.pid())?;
+        thread::sleep(IDLE);
+        let used = processor_time(daemon.pid())?.saturating_sub(before);
+        let share = used.as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+        add(measured, format!("daemon {how}, idle, of a processor"), "%", share);
+    }
+    add(measured, format!("daemon {how}, resident"), "MiB", resident(daemon.pid())?);
     Ok(())
 }
 
-/// Seconds of processor time and resident MiB of a process (proc(5)).
-fn used(pid: u32) -> anyhow::Result<(f64, f64)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").context("a process has a name")?;
-    let fields: Vec<f64> =
-        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Bytes of limiterctl as it is released, which lies beside what the tests run: target/release.
+fn released() -> anyhow::Result<u64> {
+    let here = env::current_exe()?;
+    let target = here.parent().and_then(Path::parent).context("the bench lies nowhere")?;
+    let path = target.join("release/limiterctl");
+    let file =
+        fs::metadata(&path).with_context(|| format!("no {}; cargo build --release", path.display()))?;
+    Ok(file.len())
+}
+
+/// Processor time of all threads of a process (the kernel's Documentation/scheduler/sched-stats.rst).
+fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        sum += text.split_whitespace().next().context("no time in schedstat")?.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(sum))
+}
+
+/// Resident MiB of a process (proc(5)).
+fn resident(pid: u32) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let resident = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
-    Ok((fields.iter().sum::<f64>() / USER_HZ, resident.context("a process has memory")? / 1024.0))
+    Ok(resident.context("a process has memory")? / 1024.0)
 }

@@ -42,6 +42,10 @@ fn measure(sh: &Shell, args: &Args) -> Result<()> {
     let cargo = cargo();
     // With the profile of the tests: the programs for the kernel are the same in each, and they are what is measured.
     cmd!(sh, "{cargo} build --package limiter-user --package limiter-bench").run()?;
+    if !args.quick && args.only.as_ref().is_none_or(|only| only.contains("footprint")) {
+        // Only its size is measured.
+        cmd!(sh, "{cargo} build --release --package limiter-user").run()?;
+    }
     let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
     let bench = top().join(target).join("debug/limiter-bench");
     let mut arguments = Vec::new();
