@@ -11,6 +11,8 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 44.0;
+/// Between the axis and the first point, whose number would touch the axis's.
+const INSET: f64 = 24.0;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = 52.0;
 /// About so many lines across.
@@ -50,7 +52,7 @@ impl Curve {
         let most_y = cases.iter().map(|(_, case)| case.maximum()).fold(f64::MIN_POSITIVE, f64::max);
         let step = nice(most_y / STEPS);
         let most_y = (most_y / step).ceil() * step;
-        let x = |count: f64| LEFT + count.log10() / most_x * (WIDTH - LEFT - RIGHT);
+        let x = |count: f64| LEFT + INSET + count.log10() / most_x * (WIDTH - LEFT - INSET - RIGHT);
         let y = |value: f64| HEIGHT - BOTTOM - value / most_y * (HEIGHT - TOP - BOTTOM);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         let mut svg = format!(
