@@ -43,6 +43,8 @@ pub enum Filter {
     Connlimit(&'static str),
     /// The same with room for 15 connections a source, and a listening socket without SYN cookies: what comes is tracked.
     ConnlimitRoom,
+    /// The same of nft's dynamic set.
+    NftCountRoom,
     /// None, but a listening socket; with or without SYN cookies once its queue is full.
     Listener {
         /// `net.ipv4.tcp_syncookies`
@@ -92,7 +94,12 @@ impl Filter {
     pub const fn needs_address(self) -> bool {
         matches!(
             self,
-            Self::Floor | Self::NftCount | Self::Connlimit(_) | Self::ConnlimitRoom | Self::Listener { .. }
+            Self::Floor
+                | Self::NftCount
+                | Self::Connlimit(_)
+                | Self::ConnlimitRoom
+                | Self::NftCountRoom
+                | Self::Listener { .. }
         )
     }
 
@@ -133,6 +140,10 @@ impl Filter {
                 "limit rate over 1/hour burst 1 packets",
             ),
             Self::NftCount => nft(server, "input priority filter", sizes, "add", "ct count over 0"),
+            Self::NftCountRoom => {
+                nft_with(server, "input priority filter", sizes, "add", "ct count over 15", "accept")?;
+                Ok(Placed::Tracked { _socket: listener(server, false)? })
+            }
             Self::Hashlimit => {
                 let how = "-m hashlimit --hashlimit-name bench --hashlimit-mode srcip --hashlimit-above 1/hour \
                            --hashlimit-burst 1 --hashlimit-htable-size 1048576 --hashlimit-htable-max 2097152 \
@@ -172,11 +183,22 @@ fn listener(server: &Host, cookies: bool) -> anyhow::Result<TcpListener> {
 
 /// What is not refused is new, and dropped as well: a case is about the filter, and not about what comes behind it.
 fn nft(server: &Host, hook: &str, set: &str, verb: &str, limit: &str) -> anyhow::Result<Placed> {
+    nft_with(server, hook, set, verb, limit, "drop")
+}
+
+fn nft_with(
+    server: &Host,
+    hook: &str,
+    set: &str,
+    verb: &str,
+    limit: &str,
+    new: &str,
+) -> anyhow::Result<Placed> {
     let rules = format!(
         "table ip bench {{ counter refused {{ }}; counter new {{ }}; set sources {{ type ipv4_addr; {set}; }}; \
          chain bench {{ type filter hook {hook}; \
          tcp dport {PORT} {SYN} {verb} @sources {{ ip saddr {limit} }} counter name refused drop; \
-         tcp dport {PORT} {SYN} counter name new drop; }}; }}"
+         tcp dport {PORT} {SYN} counter name new {new}; }}; }}"
     );
     tool::run(server.command("nft").arg(rules))?;
     Ok(Placed::Nft(Default::default()))
