@@ -27,6 +27,8 @@ pub const BLOCK_V6: u32 = 32;
 pub const BLOCK_V4: u32 = 24;
 /// Bits before the IPv4 address in its mapped form.
 const MAPPED: u32 = 96;
+/// The length of one address.
+const WHOLE: u32 = 128;
 
 /// A prefix in a list.
 #[repr(C)]
@@ -101,8 +103,18 @@ pub fn find<L: Lists>(lists: &L, scope: u32, source: &Address, v6: bool, now: u6
         let found = find_in_word(lists, scope, 2, source, now, found);
         find_in_word(lists, scope, 3, source, now, found)
     } else {
-        find_in_word(lists, scope, 0, source, now, None)
+        // Most of what is listed is one address each: the only length in the upper half of that word.
+        let bits = lists.lengths(scope, 0);
+        let found = if bits >> u32::BITS == 0 { None } else { find_one(lists, scope, source, now) };
+        find_in_part(lists, scope, Part { first: MAPPED, lengths: bits as u32 }, source, now, found)
     }
+}
+
+/// The same for its very address. As [`find_lengths`], without its loop.
+#[inline(always)]
+fn find_one<L: Lists>(lists: &L, scope: u32, source: &Address, now: u64) -> Option<Listed> {
+    let entry = lists.entry(scope, WHOLE, source)?;
+    listed(is_before(now, entry.allowed_until), is_before(now, entry.denied_until))
 }
 
 #[inline(always)]
@@ -115,13 +127,25 @@ fn find_in_word<L: Lists>(
     found: Option<Listed>,
 ) -> Option<Listed> {
     let (bits, first) = (lists.lengths(scope, word), FIRST[word]);
-    let look = |found, part: Part| match found {
+    let found = find_in_part(lists, scope, Part { first, lengths: bits as u32 }, source, now, found);
+    let upper = Part { first: first + u32::BITS, lengths: (bits >> u32::BITS) as u32 };
+    find_in_part(lists, scope, upper, source, now, found)
+}
+
+#[inline(always)]
+fn find_in_part<L: Lists>(
+    lists: &L,
+    scope: u32,
+    part: Part,
+    source: &Address,
+    now: u64,
+    found: Option<Listed>,
+) -> Option<Listed> {
+    match found {
         Some(Listed::Allowed) => found,
         _ if part.lengths == 0 => found,
         _ => lists.find_lengths(scope, part, source, now).or(found),
-    };
-    let found = look(found, Part { first, lengths: bits as u32 });
-    look(found, Part { first: first + u32::BITS, lengths: (bits >> u32::BITS) as u32 })
+    }
 }
 
 /// The same for prefixes of some lengths.
@@ -147,6 +171,12 @@ pub fn find_lengths<L: Lists + ?Sized>(
             denied |= is_before(now, entry.denied_until);
         }
     }
+    listed(allowed, denied)
+}
+
+/// What entries say, of which some may allow it, or deny it.
+#[inline(always)]
+const fn listed(allowed: u64, denied: u64) -> Option<Listed> {
     if allowed != 0 {
         Some(Listed::Allowed)
     } else if denied != 0 {
