@@ -11,6 +11,7 @@ use limiter_common::packet::extensions::Upper;
 use limiter_common::verdict::Skip;
 
 use crate::boundary::outbound::{self as boundary, Judgement};
+use crate::frame::SocketPacket;
 use crate::observe::cookie;
 use crate::tables::outbound as tables;
 use crate::{outbound, stream};
@@ -50,20 +51,31 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
         return true;
     };
     let mut datagram = Datagram::NONE;
-    if !boundary::find_datagram(ctx, Direction::Sent, &mut datagram) {
-        return true;
+    match SocketPacket(ctx.skb.skb).brief(Direction::Sent) {
+        Some(brief) if u32::from(brief.remote_port) != DNS => {
+            // Most packets leave here.
+            if brief.protocol == TCP && !settings.has(Settings::TRAFFIC) {
+                return true;
+            }
+            datagram.remote = brief.remote;
+            (datagram.remote_port, datagram.protocol) = (brief.remote_port.into(), brief.protocol.into());
+        }
+        _ if !boundary::find_datagram(ctx, Direction::Sent, &mut datagram) => return true,
+        _ => {}
     }
     let refused = datagram.is_message() && read(ctx, &mut datagram, Direction::Sent)
         || !datagram.is(TCP) && is_new_and_refused(ctx, &datagram)
-        || settings.has(Settings::TRAFFIC)
-            && (is_refused(&datagram.remote, Kind::Packets, 1)
-                || is_refused(&datagram.remote, Kind::Bytes, ctx.skb.len().into()));
+        || settings.has(Settings::TRAFFIC) && is_refused(&datagram.remote, Kind::Bytes, ctx.skb.len().into());
     !refused || settings.has(Settings::MONITOR)
 }
 
 /// Looks at a packet that has come.
 #[inline(always)]
 pub fn received(ctx: &SkBuffContext) {
+    let brief = SocketPacket(ctx.skb.skb).brief(Direction::Received);
+    if brief.is_some_and(|brief| u32::from(brief.remote_port) != DNS) {
+        return;
+    }
     let mut datagram = Datagram::NONE;
     if boundary::find_datagram(ctx, Direction::Received, &mut datagram) && datagram.is_message() {
         read(ctx, &mut datagram, Direction::Received);

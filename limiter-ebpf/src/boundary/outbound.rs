@@ -78,10 +78,17 @@ pub enum Judgement {
     Refuse,
 }
 
-/// Asks or charges a subject.
+/// Asks or charges a subject. [`Kind::Bytes`] are those of one packet, which is weighed as such before them.
 #[inline(always)]
 pub fn weigh(subject: Subject, kind: Kind, amount: u64, pass: Pass, now: u64) -> Answer {
-    Answer(weigh_subject(pack(subject.rule, kind, pass), subject.key[0], subject.key[1], now, amount))
+    let Subject { rule, key: [key0, key1] } = subject;
+    if matches!(kind, Kind::Bytes) {
+        let refusal = weigh_subject(pack(rule, Kind::Packets, pass), key0, key1, now, 1);
+        if refusal != 0 {
+            return Answer(refusal);
+        }
+    }
+    Answer(weigh_subject(pack(rule, kind, pass), key0, key1, now, amount))
 }
 
 #[unsafe(no_mangle)]
@@ -155,8 +162,9 @@ extern "C" fn weigh_names(names: *const [Word; 2 * NAMES], what: u64, now: u64, 
     let (_, kind, pass) = unpack(what);
     let mut first = 0;
     for place in 0..NAMES {
-        let Some(id) = names.get(place) else { continue };
-        let refusal = weigh_subject(pack(id.rule(), kind, pass), id.bits(), u64::MAX, now, amount);
+        // They fill from the first place on.
+        let Some(id) = names.get(place) else { break };
+        let refusal = weigh(Subject::name(id), kind, amount, pass, now).0;
         let charged = matches!((kind, pass), (Kind::Rate, Pass::Charge));
         // Not called for nothing: a call costs more than what it decides.
         if refusal != 0 || charged {
