@@ -10,7 +10,7 @@ use limiter_common::outbound::{Kind, Pass, Settings};
 use limiter_common::packet::extensions::Upper;
 use limiter_common::verdict::Skip;
 
-use crate::boundary::outbound::{self as boundary, Judgement};
+use crate::boundary::outbound::{self as boundary, Judgement, Message};
 use crate::frame::SocketPacket;
 use crate::observe::cookie;
 use crate::tables::outbound as tables;
@@ -136,8 +136,11 @@ fn read(ctx: &SkBuffContext, datagram: &mut Datagram, direction: Direction) -> b
             Direction::Received => stream::read(ctx, datagram, direction),
         };
     }
-    let answer = direction == Direction::Received;
-    boundary::read_message(ctx.skb.skb, datagram.offset, Part::all(datagram.left), &datagram.remote, answer)
+    let message = match direction {
+        Direction::Sent => Message::Query,
+        Direction::Received => Message::OnlyAnswer,
+    };
+    boundary::read_message(ctx.skb.skb, datagram.offset, Part::all(datagram.left), &datagram.remote, message)
 }
 
 /// Says no where it is not IP, or not the beginning of a packet. Where it says yes, what it found is written.

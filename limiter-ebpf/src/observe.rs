@@ -17,6 +17,14 @@ use crate::boundary::outbound as boundary;
 use crate::outbound::now;
 use crate::tables::outbound::{self as tables, Desk};
 
+/// Who answers.
+#[derive(Clone, Copy)]
+pub struct Responder<'a> {
+    pub server: &'a Address,
+    /// Its query has one answer, and is forgotten after it. A stream may bring several messages that answer one.
+    pub once: bool,
+}
+
 /// A query is noted; says whether it must not be sent.
 #[inline(always)]
 pub fn query(skb: *mut __sk_buff, offset: u32, part: Part, server: &Address) -> bool {
@@ -28,12 +36,12 @@ pub fn query(skb: *mut __sk_buff, offset: u32, part: Part, server: &Address) -> 
 
 /// The addresses in an answer get the name that was asked for.
 ///
-/// From a `server`, only where it was asked for that name; and where not all of such an answer can be read, the name goes
+/// From a server, only where it was asked for that name; and where not all of such an answer can be read, the name goes
 /// to the daemon, which asks for it again.
 #[inline(always)]
-pub fn answer(skb: *mut __sk_buff, offset: u32, part: Part, server: Option<&Address>) {
+pub fn answer(skb: *mut __sk_buff, offset: u32, part: Part, from: Option<Responder>) {
     let Some((desk, settings)) = sit_down() else { return };
-    let result = learn_from(desk, settings, skb, offset, part, server);
+    let result = learn_from(desk, settings, skb, offset, part, from);
     desk.leave();
     if let Err(why) = result {
         tables::count_unread(part.blame(why));
@@ -65,11 +73,12 @@ fn note(
         return Ok(false);
     }
     let mut naming = Naming::new(desk, settings, true);
-    let (hash, rule) = naming.run()?;
+    let (hash, rule, kind) = naming.run()?;
     let id = NameId::new(rule, hash);
+    let message = QueryKey::message(header.id, kind);
     let now = now();
     desk.noted = (
-        QueryKey { cookie: cookie(skb), name: hash.number(), id: header.id.into() },
+        QueryKey { cookie: cookie(skb), name: hash.number(), message },
         Query { server: *server, until: now + QUERY_PATIENCE, id: id.bits() },
     );
     tables::note(&desk.noted.0, &desk.noted.1)?;
@@ -92,25 +101,26 @@ fn learn_from(
     skb: *mut __sk_buff,
     offset: u32,
     part: Part,
-    server: Option<&Address>,
+    from: Option<Responder>,
 ) -> Result<(), Unread> {
     let header = load(desk, skb, offset, part)?;
     if !header.is_answer {
         return Err(Unread::Unsolicited);
     }
-    let mut naming = Naming::new(desk, settings, server.is_none());
-    let (hash, rule) = naming.run()?;
+    let mut naming = Naming::new(desk, settings, from.is_none());
+    let (hash, rule, kind) = naming.run()?;
     let now = now();
-    let id = match server {
+    let id = match from {
         None => NameId::new(rule, hash),
-        Some(server) => {
-            let query = boundary::find_query(cookie(skb), hash.number(), header.id.into(), server);
+        Some(from) => {
+            let message = QueryKey::message(header.id, kind);
+            let query = boundary::find_query(cookie(skb), hash.number(), message, from);
             query.ok_or(Unread::Unsolicited)?
         }
     };
     tables::count_event(Event::Answer);
     let read = learn_records(desk, &header, id, now);
-    if let (Err(why), Some(_)) = (read, server) {
+    if let (Err(why), Some(_)) = (read, from) {
         desk.hand_over(part.blame(why));
     }
     read
@@ -118,10 +128,15 @@ fn learn_from(
 
 /// The name, with its rule, that a socket asked this server for, within the time in which an answer teaches.
 #[inline(always)]
-pub fn find_query(key: &QueryKey, server: &Address) -> Option<NameId> {
+pub fn find_query(key: &QueryKey, from: Responder) -> Option<NameId> {
     let query = tables::query(key)?;
-    let is_answered = query.server.halves() == server.halves() && query.until >= now();
-    NameId::from_bits(query.id).filter(|_| is_answered)
+    if query.server.halves() != from.server.halves() || query.until < now() {
+        return None;
+    }
+    if from.once {
+        tables::forget(key);
+    }
+    NameId::from_bits(query.id)
 }
 
 #[inline(always)]
@@ -180,14 +195,14 @@ impl Naming {
         Self { walk, settings, with_rules, hash: NameHash::ROOT, rule: DEFAULT_RULE }
     }
 
-    /// The hash of the name, and the number of its rule.
+    /// The hash of the name, the number of its rule, and the type that is asked for.
     #[inline(always)]
-    fn run(&mut self) -> Result<(NameHash, u32), Unread> {
+    fn run(&mut self) -> Result<(NameHash, u32, u16), Unread> {
         boundary::read_name(self);
-        self.walk().question()?;
+        let kind = self.walk().question()?.kind;
         boundary::hash_name(self);
         // SAFETY: its own fields; volatile, because the callback has changed them behind the compiler's back.
-        Ok(unsafe { ((&raw const self.hash).read_volatile(), (&raw const self.rule).read_volatile()) })
+        Ok(unsafe { ((&raw const self.hash).read_volatile(), (&raw const self.rule).read_volatile(), kind) })
     }
 
     #[inline(always)]

@@ -21,6 +21,8 @@ use crate::tables::outbound as tables;
 /// `SOCK_STREAM`: TCP and Multipath TCP.
 const STREAM: u32 = 1;
 
+const DNS: u64 = 53;
+
 /// What a call is told.
 const PROCEED: i32 = 1;
 const REFUSED: i32 = 0;
@@ -69,7 +71,13 @@ pub fn datagram(flow: &Flow) -> bool {
     }
     match boundary::judge(&flow.address, Kind::Rate, 1, Pass::Charge) {
         Judgement::Refuse => return false,
-        Judgement::Exempt => tables::count_event(Event::Exempt),
+        Judgement::Exempt => {
+            tables::count_event(Event::Exempt);
+            // A flow of one query, mostly: to remember it would take as long as all the rest.
+            if flow.port == DNS {
+                return true;
+            }
+        }
         Judgement::Admit => {}
     }
     tables::remember(flow, now);

@@ -3,7 +3,7 @@
 use aya_ebpf::programs::SkBuffContext;
 use limiter_common::dns::{Awaited, Part, Unread};
 
-use crate::boundary::outbound as boundary;
+use crate::boundary::outbound::{self as boundary, Message};
 use crate::datagram::{Datagram, Direction};
 use crate::observe::cookie;
 use crate::tables::outbound as tables;
@@ -53,8 +53,8 @@ pub fn read(ctx: &SkBuffContext, segment: &mut Datagram, direction: Direction) -
             break;
         }
         let part = Part::of(body, segment.left);
-        let answer = direction == Direction::Received;
-        refused |= boundary::read_message(ctx.skb.skb, segment.offset, part, &segment.remote, answer);
+        let message = if direction == Direction::Received { Message::Answer } else { Message::Query };
+        refused |= boundary::read_message(ctx.skb.skb, segment.offset, part, &segment.remote, message);
         segment.skip(part.here);
         if part.here < body {
             segment.sequence = segment.sequence.wrapping_add(body - part.here);

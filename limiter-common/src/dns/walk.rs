@@ -55,6 +55,8 @@ pub enum Step {
 pub struct Question {
     /// How many labels its name has; at least one.
     pub labels: u32,
+    /// The type of the records that are asked for.
+    pub kind: u16,
 }
 
 impl Walk {
@@ -152,11 +154,12 @@ impl Walk {
     #[inline(always)]
     pub fn question(&mut self) -> Result<Question, Unread> {
         self.failure()?;
+        let kind = self.u16(self.position);
         self.position += 4;
         if self.position > self.length {
             return Err(Unread::Truncated);
         }
-        Ok(Question { labels: self.label_count })
+        Ok(Question { labels: self.label_count, kind })
     }
 
     /// How many labels of the name have been read.

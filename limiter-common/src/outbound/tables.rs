@@ -53,8 +53,16 @@ pub struct QueryKey {
     pub cookie: u64,
     /// The hash of the name.
     pub name: u64,
-    /// Its id.
-    pub id: u64,
+    /// Its id, and the type that it asks for: as [`QueryKey::message`] tells.
+    pub message: u64,
+}
+
+impl QueryKey {
+    /// What tells the queries of a socket for one name apart. Some resolvers ask for A and AAAA by one id.
+    #[inline(always)]
+    pub const fn message(id: u16, kind: u16) -> u64 {
+        id as u64 | (kind as u64) << 16
+    }
 }
 
 /// Where its answer must come from.

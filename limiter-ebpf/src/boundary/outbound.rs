@@ -21,7 +21,7 @@ use crate::atomics::Word;
 use crate::boundary::{Set, pack_upper, unpack_upper};
 use crate::datagram::{self, Datagram, Direction};
 use crate::frame::SocketPacket;
-use crate::observe::{self, Lesson, Naming};
+use crate::observe::{self, Lesson, Naming, Responder};
 use crate::outbound::{self, Destination};
 use crate::stream;
 
@@ -259,23 +259,43 @@ extern "C" fn read_sent_segment(skb: *mut __sk_buff, segment: *mut Datagram) -> 
 
 /// Reads the DNS message that lies, or begins, `offset` bytes into a packet: what it asks, or what it answers.
 ///
-/// The result is not 0 where the packet must not go on.
+/// Says whether the packet must not go on.
 #[inline(always)]
-pub fn read_message(skb: *mut __sk_buff, offset: u32, part: Part, server: &Address, answer: bool) -> bool {
+pub fn read_message(
+    skb: *mut __sk_buff,
+    offset: u32,
+    part: Part,
+    server: &Address,
+    message: Message,
+) -> bool {
     let lengths = u64::from(part.whole) << 32 | u64::from(part.here);
-    if answer {
-        read_answer(skb, offset.into(), lengths, &raw const *server) != 0
-    } else {
-        read_query(skb, offset.into(), lengths, &raw const *server) != 0
+    let offset = u64::from(offset);
+    match message {
+        Message::Query => read_query(skb, offset, lengths, &raw const *server) != 0,
+        Message::Answer => read_answer(skb, offset, lengths, &raw const *server) != 0,
+        Message::OnlyAnswer => read_answer(skb, offset | ONCE, lengths, &raw const *server) != 0,
     }
 }
+
+/// What a DNS message is.
+#[derive(Clone, Copy)]
+pub enum Message {
+    Query,
+    Answer,
+    /// After which none is waited for.
+    OnlyAnswer,
+}
+
+/// Beside an offset, or what tells a query: there is one answer.
+const ONCE: u64 = 1 << 40;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn read_answer(skb: *mut __sk_buff, offset: u64, lengths: u64, server: *const Address) -> u64 {
     // SAFETY: as in `weigh_names`.
     if let Some(server) = unsafe { server.as_ref() } {
-        observe::answer(skb, offset as u32, part(lengths), Some(server));
+        let from = Responder { server, once: offset & ONCE != 0 };
+        observe::answer(skb, offset as u32, part(lengths), Some(from));
     }
     0
 }
@@ -295,20 +315,22 @@ const fn part(lengths: u64) -> Part {
     Part { whole: (lengths >> 32) as u32, here: lengths as u32 }
 }
 
-/// The name that was asked for by a query, by its socket, hash and id.
+/// The name that was asked for by a query, by its socket, its name's hash, and its [message](QueryKey::message).
 #[inline(always)]
-pub fn find_query(cookie: u64, name: u64, id: u64, server: &Address) -> Option<NameId> {
-    NameId::from_bits(find_noted_query(cookie, name, id, &raw const *server))
+pub fn find_query(cookie: u64, name: u64, message: u64, from: Responder) -> Option<NameId> {
+    let once = if from.once { ONCE } else { 0 };
+    NameId::from_bits(find_noted_query(cookie, name, message | once, &raw const *from.server))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn find_noted_query(cookie: u64, name: u64, id: u64, server: *const Address) -> u64 {
+extern "C" fn find_noted_query(cookie: u64, name: u64, message: u64, server: *const Address) -> u64 {
     // SAFETY: as in `weigh_names`.
     let Some(server) = (unsafe { server.as_ref() }) else {
         return 0;
     };
-    observe::find_query(&QueryKey { cookie, name, id }, server).map_or(0, NameId::bits)
+    let key = QueryKey { cookie, name, message: message & !ONCE };
+    observe::find_query(&key, Responder { server, once: message & ONCE != 0 }).map_or(0, NameId::bits)
 }
 
 /// Finds what is behind the extension headers of a packet that a socket sends or receives.

@@ -181,6 +181,12 @@ pub fn note(key: &QueryKey, query: &Query) -> Result<(), Unread> {
     QUERIES.insert(key, query, 0).map_err(|_| Unread::Internal)
 }
 
+/// Forgets a query; what is forgotten makes room for the next one without a search for the oldest.
+#[inline(always)]
+pub fn forget(key: &QueryKey) {
+    let _ = QUERIES.remove(key);
+}
+
 /// When a flow sent its last datagram.
 #[inline(always)]
 pub fn flow(flow: &Flow) -> Option<&'static Word> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use limiter_tests::client::Client;
 use limiter_tests::client::protocol::{How, Kind, Lookup, Transport};
-use limiter_tests::dns::{A, Answer, Query, forge};
+use limiter_tests::dns::{A, AAAA, Answer, Query, forge};
 use limiter_tests::net::Sandbox;
 
 use crate::{DNS, DNS_V6, PLENTY, Scene, admitted};
@@ -16,6 +16,12 @@ const TRUE: &str = "10.1.0.1";
 
 fn answer(query: &Query) -> Vec<u8> {
     query.reply().address(300, TRUE).build()
+}
+
+/// With one additional record more than there is: its addresses are read, and who asked goes on waiting.
+fn cut_off(mut message: Vec<u8>) -> Vec<u8> {
+    message[11] += 1;
+    message
 }
 
 #[test]
@@ -68,7 +74,15 @@ fn a_forged_answer_teaches_nothing() {
         Answer::raw(|query| {
             let mut forged = query.reply();
             forged.name = "other.test".into();
-            vec![forged.address(300, VICTIM).build(), answer(query)]
+            vec![cut_off(forged.address(300, VICTIM).build()), answer(query)]
+        }),
+    );
+    scene.zone.set(
+        "type.test",
+        Answer::raw(|query| {
+            let mut forged = query.reply();
+            forged.kind = AAAA;
+            vec![cut_off(forged.address(300, VICTIM).build()), answer(query)]
         }),
     );
     // The true server is silent, so the socket waits for whoever speaks first.
@@ -84,7 +98,7 @@ fn a_forged_answer_teaches_nothing() {
     scene.zone.set("quiet.test", Answer::Silence);
     let _daemon = scene.attach(&["--default-rate", PLENTY]);
     let (mut client, mut bystander, scene_of) = (scene.client(), scene.client(), &scene);
-    for name in ["id.test", "name.test"] {
+    for name in ["id.test", "name.test", "type.test"] {
         client.resolve(name, DNS);
     }
     for (round, (from, to_port)) in (1..).zip([("10.0.0.54:53", 4001), (DNS, 4002), ("10.0.0.53:54", 4001)]) {
@@ -111,10 +125,30 @@ fn a_forged_answer_teaches_nothing() {
             other.join().unwrap();
         });
     }
-    assert_eq!(scene.names_of(VICTIM), [""; 0], "not by another id, name, socket, host or port");
-    assert_eq!(scene.names_of(TRUE), ["id.test", "name.test"], "the true answers did");
+    assert_eq!(scene.names_of(VICTIM), [""; 0], "not by another id, name, type, socket, host or port");
+    assert_eq!(scene.names_of(TRUE), ["id.test", "name.test", "type.test"], "the true answers did");
     // That from another port is no DNS message at all.
-    assert_eq!(scene.outbound("/unread/unsolicited"), 4);
+    assert_eq!(scene.outbound("/unread/unsolicited"), 5);
+}
+
+#[test]
+fn a_query_by_udp_has_one_answer() {
+    let scene = Scene::new();
+    scene.zone.set(
+        "twice.test",
+        Answer::raw(|query| vec![cut_off(answer(query)), query.reply().address(300, VICTIM).build()]),
+    );
+    let _daemon = scene.attach(&["--default-rate", PLENTY]);
+    let mut client = scene.client();
+    for round in 1..=2 {
+        client.resolve("twice.test", DNS);
+        assert_eq!(scene.names_of(TRUE), ["twice.test"]);
+        assert_eq!(scene.names_of(VICTIM), [""; 0], "the second answer to a query");
+        assert_eq!(
+            (scene.outbound("/events/answers"), scene.outbound("/unread/unsolicited")),
+            (round, round)
+        );
+    }
 }
 
 #[test]
