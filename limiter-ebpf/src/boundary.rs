@@ -53,7 +53,6 @@ impl Source {
 // Beside what a source takes of its third word.
 const STRANGER: u64 = 1 << Source::FREE;
 const CHARGED: u64 = 2 << Source::FREE;
-const AT_ONCE: u64 = 4 << Source::FREE;
 
 /// Judges a SYN.
 #[inline(always)]
@@ -103,18 +102,13 @@ pub fn judge_rates(source: &Source, rates: Rates) -> Outcome {
     let [upper, lower, what] = source.pack();
     let is_stranger = if rates.is_stranger { STRANGER } else { 0 };
     let is_charged = if rates.is_charged { CHARGED } else { 0 };
-    let at_once = if rates.may_be_at_once { AT_ONCE } else { 0 };
-    Outcome::from_number(judge_by_rates(upper, lower, what | is_stranger | is_charged | at_once))
+    Outcome::from_number(judge_by_rates(upper, lower, what | is_stranger | is_charged))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn judge_by_rates(upper: u64, lower: u64, what: u64) -> u64 {
-    let rates = Rates {
-        is_stranger: what & STRANGER != 0,
-        is_charged: what & CHARGED != 0,
-        may_be_at_once: what & AT_ONCE != 0,
-    };
+    let rates = Rates { is_stranger: what & STRANGER != 0, is_charged: what & CHARGED != 0 };
     inbound::judge_rates(&Source::unpack([upper, lower, what]), rates) as u64
 }
 

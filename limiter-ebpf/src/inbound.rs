@@ -133,6 +133,20 @@ fn judge_plain(rule: &Rule, source: &Source) -> Result<Outcome, Left> {
     }
 }
 
+/// Judges and counts a SYN that is to be answered, by the budget for resets, at once where that is possible.
+///
+/// # Errors
+///
+/// Otherwise: whether the total has been charged already. The rest is for [`judge_rates`].
+#[inline(always)]
+pub fn judge_budget(source: &Source) -> Result<Outcome, bool> {
+    let Some(rule) = tables::rule(source.rule) else { return Ok(Outcome::Missing) };
+    if !rule.is_plain() {
+        return Err(false);
+    }
+    judge_plain(rule, source).map_err(|left| matches!(left, Left::Rates { is_charged: true }))
+}
+
 /// The same without a look at the lists. A source that holds all the connections that it may uses up nothing of its rate,
 /// and what the rate refuses never becomes a pending handshake.
 #[inline(always)]
@@ -160,28 +174,18 @@ pub struct Rates {
     pub is_stranger: bool,
     /// What sources share has been charged with it.
     pub is_charged: bool,
-    /// It has not been tried to judge it at once.
-    pub may_be_at_once: bool,
 }
 
 /// Judges and counts a SYN by the rates of its rule.
 #[inline(always)]
 pub fn judge_rates(source: &Source, rates: Rates) -> Outcome {
     let Some(rule) = tables::rule(source.rule) else { return Outcome::Missing };
-    let mut is_charged = rates.is_charged;
-    if rates.may_be_at_once && rule.is_plain() {
-        match judge_plain(rule, source) {
-            Ok(outcome) => return outcome,
-            Err(Left::Rates { is_charged: charged }) => is_charged = charged,
-            Err(Left::All) => {}
-        }
-    }
     let Some(shared) = tables::shared(source.rule) else { return Outcome::Missing };
     let now = now_for(rule);
     let strangers = rates.is_stranger.then_some(&shared[Total::STRANGERS]);
     let place = place(rule, source);
     let Some(cells) = tables::cells(place.set(tables::set_mask())) else { return Outcome::Missing };
-    let budgets = Shared { total: &shared[Total::ALL], strangers, is_charged };
+    let budgets = Shared { total: &shared[Total::ALL], strangers, is_charged: rates.is_charged };
     let judgement = gate::judge(rule, &Set(cells), &budgets, place.tag(), now);
     count(source.rule, judgement);
     if matches!(judgement.verdict, Verdict::Refuse(Reason::Strangers)) {

@@ -1,33 +1,60 @@
 //! The same for resets.
 
-use aya_ebpf::bindings::xdp_action::XDP_DROP;
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use limiter_common::packet::Headers;
 
 use crate::frame::Frame;
 use crate::inbound::Refused;
-use crate::reset;
+use crate::reset::{self, Unwritten};
 
 // Where each field begins in a word, behind the offset of the IP header.
 const TCP_OFFSET: u32 = 8;
 const V6: u64 = 1 << 24;
 const FRAGMENT: u64 = 1 << 25;
+/// Beside them: the budget has been asked.
+const JUDGED: u64 = 1 << 26;
 const END: u32 = 32;
 
 /// Answers a SYN that was refused; what is returned is for XDP.
 #[inline(always)]
 pub fn reply(context: &XdpContext, refused: &Refused) -> u32 {
-    let action = reply_to(context.ctx, pack(&refused.headers), refused.rule);
-    // A global function returns any number, as far as the verifier knows.
-    if action == u64::from(XDP_DROP) { XDP_DROP } else { aya_ebpf::bindings::xdp_action::XDP_TX }
+    let headers = pack(&refused.headers);
+    let mut done = reply_to(context.ctx, headers, refused.rule);
+    if done == UNJUDGED || done == UNJUDGED_CHARGED {
+        let is_charged = done == UNJUDGED_CHARGED;
+        done = if judge_reply(context.ctx, headers, is_charged.into()) == 0 {
+            SILENT
+        } else {
+            reply_to(context.ctx, headers | JUDGED, refused.rule)
+        };
+    }
+    if done == WRITTEN { XDP_TX } else { XDP_DROP }
 }
+
+const WRITTEN: u64 = 0;
+const SILENT: u64 = 1;
+const UNJUDGED: u64 = 2;
+const UNJUDGED_CHARGED: u64 = 3;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn reply_to(context: *mut xdp_md, headers: u64, rule: u32) -> u64 {
     let context = XdpContext::new(context);
-    reset::reply(&Frame::new(&context), &unpack(headers), rule).into()
+    match reset::reply(&Frame::new(&context), &unpack(headers), rule, headers & JUDGED != 0) {
+        Ok(()) => WRITTEN,
+        Err(Unwritten::Silent) => SILENT,
+        Err(Unwritten::Unjudged { is_charged: false }) => UNJUDGED,
+        Err(Unwritten::Unjudged { is_charged: true }) => UNJUDGED_CHARGED,
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_reply(context: *mut xdp_md, headers: u64, is_charged: u64) -> u64 {
+    let context = XdpContext::new(context);
+    reset::judge(&Frame::new(&context), &unpack(headers), is_charged != 0).into()
 }
 
 #[inline(always)]
