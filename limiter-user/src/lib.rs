@@ -8,7 +8,7 @@
 //! - [`why`] says why a destination is refused, [`hosts`] lists those that are known
 //! - [`flood`] tells whether strangers are over what they share
 //! - [`policy`] turns what was asked for into map entries, without touching a map
-//! - [`config`] reads rates, ports, prefixes and durations as people write them
+//! - [`config`] reads rates, ports, prefixes and durations as people write them, and the file that holds them all
 //! - [`dns`] resolves the names that rules list
 //! - [`translate`] turns rules of iptables and nft into words for [`cli`]
 //! - [`bpf`] loads, attaches, pins and reads; [`interface`], [`cgroup`], [`namespace`], [`host`] and [`clock`] ask the kernel

@@ -38,9 +38,11 @@ pub struct HostLimits {
     pub backoff: Option<Duration>,
 }
 
-/// One `--host`.
+/// One `--host`, or one `[[outbound.rule]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostRule {
+    /// How it is called; a rule of the command line has no name.
+    pub name: Option<String>,
     /// What it lists; never empty.
     pub patterns: Vec<HostPattern>,
     /// What that is held to.
@@ -64,7 +66,7 @@ impl FromStr for HostRule {
             patterns.push(pattern);
         }
         let (limits, share) = clauses(text, limits, true)?;
-        Ok(Self { patterns, limits, share: share.unwrap_or_default() })
+        Ok(Self { name: None, patterns, limits, share: share.unwrap_or_default() })
     }
 }
 

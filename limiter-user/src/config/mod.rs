@@ -1,7 +1,9 @@
 //! Values as people write them: each module parses one kind, says where it stopped understanding, and writes it back.
+//! `file` reads all of them together, out of limiterctl.toml.
 
 pub mod duration;
 pub mod errno;
+pub mod file;
 pub mod host;
 pub mod hostname;
 pub mod network;

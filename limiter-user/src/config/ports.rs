@@ -14,6 +14,13 @@ const CURE: &str = "write ports as '80,443,8000-8100', each from 1 to 65535 and 
 pub struct Ports(Vec<RangeInclusive<u16>>);
 
 impl Ports {
+    /// All of these. None of them may share a port with another.
+    pub fn together(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut ranges: Vec<_> = parts.into_iter().flat_map(|part| part.0).collect();
+        ranges.sort_by_key(|range| *range.start());
+        Self(ranges)
+    }
+
     /// Each port.
     pub fn iter(&self) -> impl Iterator<Item = u16> {
         self.0.iter().cloned().flatten()

@@ -4,6 +4,7 @@ mod bytes;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use limiter_common::gcra::{Limit, LimitError, MAX_HORIZON, MAX_PER_SECOND};
 
@@ -55,6 +56,19 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// As a person says it: `900 connections a minute, 60 at once`.
+    pub fn in_words(&self, what: &str) -> String {
+        format!("{} {what} {}, {} at once", self.count, per(self.unit), self.burst)
+    }
+
+    /// How long the burst lasts at this rate.
+    pub fn burst_time(&self) -> Duration {
+        let nanos = u128::from(self.burst) * u128::from(UNITS[self.unit].2) / u128::from(self.count.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
 impl FromStr for Rate {
     type Err = Failure;
 
@@ -89,6 +103,12 @@ impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{} burst {}", self.count, UNITS[self.unit].0, self.burst)
     }
+}
+
+fn per(unit: usize) -> String {
+    let name = UNITS[unit].0;
+    let article = if name == "hour" { "an" } else { "a" };
+    format!("{article} {name}")
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -151,6 +171,14 @@ mod tests {
             "'1/hour burst 25' takes too long to recover"
         );
         assert!("1/s".parse::<Rate>().unwrap().limit(MAX_HORIZON + 2).is_err());
+    }
+
+    #[test]
+    fn a_rate_is_said_in_words() {
+        let rate: Rate = "900/min burst 60".parse().unwrap();
+        assert_eq!(rate.in_words("connections"), "900 connections a minute, 60 at once");
+        assert_eq!(rate.burst_time(), Duration::from_secs(4));
+        assert_eq!("5/h".parse::<Rate>().unwrap().in_words("queries"), "5 queries an hour, 5 at once");
     }
 
     #[test]

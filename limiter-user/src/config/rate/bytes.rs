@@ -7,7 +7,7 @@ use limiter_common::gcra::{Limit, LimitError};
 use limiter_common::outbound::BYTES_UNIT;
 
 use super::super::unreadable;
-use super::{SECOND, UNITS, number};
+use super::{SECOND, UNITS, number, per};
 use crate::failure::Failure;
 
 /// As nft's: powers of 1,024.
@@ -45,6 +45,13 @@ impl ByteRate {
                 "burst / rate may last 24 hours at most: lower the burst, or raise the rate",
             ),
         })
+    }
+}
+
+impl ByteRate {
+    /// As a person says it: `5 mbytes a second, 1 mbytes at once`.
+    pub fn in_words(&self) -> String {
+        format!("{} {}, {} at once", words(self.count), per(self.unit), words(self.burst))
     }
 }
 
