@@ -3,6 +3,7 @@
 //! Exit codes: 0 for yes and done, 1 for a negative answer, 2 for a failure.
 
 mod attach;
+mod check;
 mod confirm;
 mod detach;
 mod list;
@@ -28,6 +29,7 @@ struct Arguments {
 enum Verb {
     Attach(Box<attach::Arguments>),
     Detach(detach::Arguments),
+    Check(check::Arguments),
     Status(status::Arguments),
     List(list::Arguments),
     Why(why::Arguments),
@@ -62,6 +64,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         match arguments.verb {
             Verb::Attach(arguments) => attach::run(*arguments).await,
+            Verb::Check(arguments) => check::run(&arguments).await,
             Verb::Detach(arguments) => detach::run(&arguments).await,
             Verb::Status(arguments) => status::run(&arguments).await,
             Verb::List(arguments) => list::run(&arguments),
