@@ -1,8 +1,34 @@
 //! What a file is said to do, and what it is warned of.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../dist/limiterctl.toml");
+const PORTS: &[&str] = &["[80]", "[81]", "[443, '70-90']", "['1-65535']"];
+const INBOUND: [&str; 9] = [
+    "rate = '900/min'",
+    "total_rate = '1/day burst 1'",
+    "strangers_rate = '10000000/s'",
+    "charge = 'handshake'",
+    "max_open = 3",
+    "backoff = '24h'",
+    "action = 'drop'",
+    "source_prefix = '1,1'",
+    "monitor = true",
+];
+const HOSTS: &[&str] =
+    &["['google.com']", "['*.google.com', 'a.b']", "['10.0.0.0/8']", "['GOOGLE.com.', '10.0.0.1']"];
+const OUTBOUND: [&str; 4] =
+    ["default = '10/s'", "per_ip = '5/s'", "backoff = '1s'", "exempt = ['10.0.0.0/8']"];
+const HOST: [&str; 6] = [
+    "rate = '20/s'",
+    "lookups = '1/h'",
+    "packets = '3/s'",
+    "bytes = '5 mbytes/s'",
+    "backoff = '24h'",
+    "share = 'host'",
+];
 
 fn config(text: &str) -> Config {
     file::parse("t.toml", text.as_bytes()).unwrap_or_else(|fault| panic!("{fault}"))
@@ -84,25 +110,41 @@ fn what_may_be_meant_otherwise_is_warned_of() {
     assert_eq!(warnings::of_text(&config(both))[0].message, "'10.0.0.1' is allowed as well, and that wins");
 }
 
-proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+/// Those of these lines whose bit is set.
+fn chosen(lines: &[&str], bits: u16) -> String {
+    let chosen = (0..).zip(lines).filter(|(place, _)| bits >> place & 1 == 1);
+    chosen.fold(String::new(), |text, (_, line)| text + line + "\n")
+}
 
-    /// So that whatever a file is refused for has a place in it.
+fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(values)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    /// So whatever a file is refused for has a place in it.
     #[test]
-    fn what_the_file_is_accepted_for_is_accepted_by_the_policy(
-        lines in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), "[1-9]{1,7}"), 1..6),
+    fn what_is_right_by_itself_is_right_for_the_policy(
+        ports in [PORTS, PORTS].map(one_of),
+        inbound in any::<[u16; 2]>(),
+        hosts in [HOSTS, HOSTS].map(one_of),
+        outbound in any::<[u16; 3]>(),
     ) {
-        let mut text: Vec<String> = EXAMPLE.lines().filter(|line| !line.starts_with("# ")).map(Into::into).collect();
-        for (line, number) in lines {
-            let line = &mut text[line.index(EXAMPLE.lines().filter(|line| !line.starts_with("# ")).count())];
-            *line = match line.strip_prefix('#') {
-                Some(key) => key.into(),
-                None => line.replace(|letter: char| letter.is_ascii_digit(), &number),
-            };
+        let mut text = "[inbound]\ninterfaces = ['eth0']\n".to_owned();
+        for (name, (ports, bits)) in ["a", "b"].into_iter().zip(ports.into_iter().zip(inbound)) {
+            text += &["[[inbound.rule]]\nname = '", name, "'\nports = ", ports, "\n"].concat();
+            text += &chosen(&INBOUND, bits);
         }
-        if let Ok(config) = file::parse("t.toml", text.join("\n").as_bytes()) {
+        text += "[outbound]\ncgroups = ['a.service']\n";
+        text += &chosen(&OUTBOUND, outbound[2]);
+        for (name, (hosts, bits)) in ["c", "d"].into_iter().zip(hosts.into_iter().zip(outbound)) {
+            text += &["[[outbound.rule]]\nname = '", name, "'\nhosts = ", hosts, "\n"].concat();
+            text += &chosen(&HOST, bits);
+        }
+        if let Ok(config) = file::parse("t.toml", text.as_bytes()) {
             let failure = order::of(&config).and_then(|order| order.policy.entries()).err();
-            proptest::prop_assert_eq!(failure, None);
+            prop_assert_eq!(failure, None, "{}", text);
         }
     }
 }
