@@ -184,8 +184,8 @@ pub fn charge<C: Cell>(limit: &Limit, total: &C, now: u64, reason: Reason) -> Ve
 fn try_charge<C: Cell>(limit: &Limit, total: &C, now: u64) -> Option<Outcome> {
     let old = total.load();
     let decision = limit.admit(State::from_bits(old), now);
-    let is_done =
-        !matches!(decision.outcome, Outcome::Admitted) || total.compare_exchange(old, decision.next.bits());
+    let next = decision.next.bits();
+    let is_done = next == old || total.compare_exchange(old, next);
     is_done.then_some(decision.outcome)
 }
 

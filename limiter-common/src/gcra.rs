@@ -16,8 +16,11 @@ pub const MAX_HORIZON: u64 = 24 * 3600 * 1_000_000_000;
 /// The highest rate: an interval of 100 ns still has less than 1 % of rounding error.
 pub const MAX_PER_SECOND: u64 = 10_000_000;
 
-/// How much the clocks of two CPUs may disagree before a state is taken for a relic.
+/// How much the clocks of two CPUs may disagree before a state is taken for that of another limit.
 const SKEW: u64 = 1 << 30;
+
+/// Further ahead than any limit can have left a state.
+const RELIC: i64 = (MAX_HORIZON + SKEW) as i64;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -145,6 +148,7 @@ impl Limit {
     #[inline(always)]
     pub const fn admit_cost(&self, state: State, now: u64, cost: u64) -> Decision {
         let (now, cost) = (now & !1, cost & !1);
+        let state = self.cut_back(state, now);
         let most = (self.tolerance + self.emission_interval) as i64 - cost as i64;
         match self.position(state, now) {
             Position::BackingOff(_) => Decision { outcome: Outcome::BackingOff, next: state },
@@ -174,24 +178,42 @@ impl Limit {
     /// Whether `state` is a back-off that has not ended.
     #[inline(always)]
     pub const fn is_backing_off(&self, state: State, now: u64) -> bool {
-        matches!(self.position(state, now & !1), Position::BackingOff(_))
+        let now = now & !1;
+        matches!(self.position(self.cut_back(state, now), now), Position::BackingOff(_))
     }
 
     /// Nanoseconds from `now` until an attempt is admitted, if none comes before: 0 where one would be now.
     pub const fn retry_after(&self, state: State, now: u64) -> u64 {
-        let wait = match self.position(state, now & !1) {
+        let even = now & !1;
+        let wait = match self.position(self.cut_back(state, even), even) {
             Position::BackingOff(wait) => wait,
             Position::Ahead(ahead) => ahead - self.tolerance as i64,
         };
         if wait > 0 { wait as u64 - (now & 1) } else { 0 }
     }
 
+    /// A state as this limit can have left it.
+    ///
+    /// What lies further ahead was left by a limit that this one has replaced: then its bucket is full, or its back-off begins
+    /// now. So a limit that is tightened hands out no fresh bursts, and one that is loosened keeps nobody waiting for longer
+    /// than its own burst or back-off lasts. What lies so far ahead that no limit can have left it is the relic of a clock that wrapped.
+    #[inline(always)]
+    const fn cut_back(&self, state: State, now: u64) -> State {
+        let ahead = state.distance(now);
+        if ahead <= self.horizon() {
+            return state;
+        }
+        // Without branches, of which the verifier would follow each: masks of all bits, or of none.
+        let is_relic = ((RELIC - ahead) >> 63) as u64;
+        let backs_off = 0_u64.wrapping_sub(state.0 & (0_u64.wrapping_sub(self.backoff) >> 63));
+        let whole = self.tolerance + self.emission_interval;
+        let left = whole ^ (whole ^ (self.backoff | State::BACKOFF)) & backs_off;
+        State(now.wrapping_add(left & !is_relic))
+    }
+
     #[inline(always)]
     const fn position(&self, state: State, now: u64) -> Position {
         let ahead = state.distance(now);
-        if ahead > self.horizon() {
-            return Position::Ahead(0); // no attempt can have left this: it is the relic of a clock that wrapped
-        }
         let ahead = if state.is_backoff() {
             if ahead > 0 {
                 return Position::BackingOff(ahead);

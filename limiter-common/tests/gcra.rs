@@ -4,6 +4,8 @@ use limiter_common::gcra::{Limit, LimitError, MAX_HORIZON, Outcome, State};
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
+/// How far a state may lie beyond what a limit leaves, before it is taken for another one's.
+const SKEW: u64 = 1 << 30;
 
 /// Limits from 1 an hour to 10,000,000 a second, bursts from 1 to what fits.
 fn limits(backoff: impl Strategy<Value = u64>) -> impl Strategy<Value = Limit> {
@@ -142,6 +144,38 @@ proptest! {
         }
         let refilled = (limit.backoff / limit.emission_interval).min(burst(&limit));
         prop_assert!((refilled.max(1)..=refilled + 1).contains(&admitted), "{admitted} admitted, {refilled} refilled");
+    }
+
+    /// A limit takes the place of another one at any moment, whatever state that has left.
+    #[test]
+    fn a_new_limit_hands_out_no_fresh_burst_and_keeps_nobody_waiting_for_longer_than_it_would(
+        old in limits(prop_oneof![Just(0), 1_000..100 * SECOND]),
+        new in limits(prop_oneof![Just(0), 1_000..100 * SECOND]),
+        start in starts(),
+        steps in steps(),
+    ) {
+        let mut state = State::from_bits(start & !1);
+        while old.admit(state, start).outcome == Outcome::Admitted {
+            state = old.admit(state, start).next;
+        }
+        state = old.admit(state, start).next;
+        let used = state.distance(start & !1);
+        let whole = (new.tolerance + new.emission_interval) as i64;
+        let longest = new.backoff.max(whole as u64);
+        prop_assert!(new.retry_after(state, start) <= longest + SKEW);
+        let (mut now, mut admitted) = (start, 0);
+        for step in steps {
+            now = now.wrapping_add(step * new.emission_interval / 10);
+            let decision = new.admit(state, now);
+            state = decision.next;
+            prop_assert!(new.retry_after(state, now) <= longest + SKEW);
+            admitted += u64::from(decision.outcome == Outcome::Admitted);
+            let earned = (now.wrapping_sub(start) + 2) / new.emission_interval;
+            prop_assert!(admitted <= burst(&new) + earned);
+            if used >= whole && old.backoff == 0 {
+                prop_assert!(admitted <= earned, "{admitted} admitted, {earned} earned");
+            }
+        }
     }
 
     #[test]

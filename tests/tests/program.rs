@@ -63,7 +63,7 @@ fn the_verifier_is_done_within_a_tenth_of_its_budget() {
     let info = program.programs().inbound().info().expect("the kernel tells");
     let verified = info.verified_instruction_count().expect("kernels since 5.16 count");
     println!("{verified} instructions verified, {} bytes of machine code", info.size_jitted());
-    assert!(verified <= 60_000, "{verified} instructions");
+    assert!(verified <= 70_000, "{verified} instructions");
 }
 
 #[test]
