@@ -90,9 +90,10 @@ const fn first_bits(count: u32) -> u64 {
     !(u64::MAX >> (count / 2) >> (count - count / 2))
 }
 
-/// What the hash of sources is keyed with. Random at each load; whoever knows it can choose who shares a set.
+/// What the hash of sources is keyed with. Random, and kept for as long as their states are; whoever knows it can choose
+/// who shares a set.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Secret(pub [u64; 6]);
 
 /// Where a source's state lies.

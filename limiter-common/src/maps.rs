@@ -1,5 +1,39 @@
 //! The maps that the program and its loader share: names, shapes, default capacities.
 
+/// Which layout the maps have. It changes with the meaning or the shape of anything in one of [`KEPT`], and [`SETTINGS`]: then
+/// what is pinned by another version is not read.
+pub const LAYOUT: u32 = 2;
+
+/// What is configured: a new configuration comes with new ones, and with new programs that read them.
+pub const CONFIGURED: [&str; 6] = [PORTS, RULES, SETTINGS, HOST_RULES, PATTERNS, NETWORKS];
+/// What is counted, held and learned: programs that follow upon others go on with theirs.
+pub const KEPT: [&str; 24] = [
+    COUNTERS,
+    SKIPPED,
+    SOURCES,
+    TOTALS,
+    OPEN,
+    PENDING,
+    OPEN_EVENTS,
+    KNOWN,
+    PREFIXES,
+    PREFIX_LENGTHS,
+    PREFIX_BLOCKS,
+    PREFIX_STATE,
+    HOST_COUNTERS,
+    HOSTS,
+    LISTED,
+    UNLISTED,
+    STATES,
+    SHARED_STATES,
+    QUERIES,
+    FLOWS,
+    EVENTS,
+    UNREAD,
+    UNREAD_NAMES,
+    STREAMS,
+];
+
 /// Array of [`PortSet`](crate::rule::PortSet): rule numbers by port, 64 ports an element.
 pub const PORTS: &str = "PORTS";
 /// Array of [`Rule`](crate::rule::Rule), by rule number; element [`RESETS_RULE`] is for resets.

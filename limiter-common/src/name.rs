@@ -135,6 +135,12 @@ impl NameId {
         self.0
     }
 
+    /// The same name under another rule.
+    #[must_use]
+    pub const fn under(self, rule: u32) -> Self {
+        Self((rule as u64) << Self::RULE | self.0 & ((1 << Self::RULE) - 1))
+    }
+
     /// The number of its rule.
     #[inline(always)]
     pub const fn rule(self) -> u32 {

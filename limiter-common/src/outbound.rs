@@ -118,6 +118,8 @@ pub struct Settings {
     pub names: NameSecret,
     /// What states are placed with.
     pub places: [u64; 6],
+    /// What sources are placed with, for who loads the next programs; these have it as read-only data.
+    pub sources: Secret,
     /// How many sets of states there are, less one.
     pub set_mask: u32,
     /// What a refused call gets.
@@ -128,7 +130,7 @@ pub struct Settings {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Settings>() == 96);
+const _: () = assert!(size_of::<Settings>() == 144);
 
 impl Settings {
     /// Refusals are counted and not carried out.

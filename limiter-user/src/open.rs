@@ -38,7 +38,7 @@ pub fn read() -> anyhow::Result<Option<Vec<Source>>> {
     let mut sources = Vec::new();
     for (key, word) in OpenTables::pinned(&Pins::locate())?.counts() {
         let open = Count::from_bits(word).open();
-        if let Some(rule) = (key.rule as usize).checked_sub(1).and_then(|index| state.rules.get(index))
+        if let Some(rule) = state.rule(key.rule)
             && open > 0
         {
             let address = ip(&key.source);
@@ -102,8 +102,8 @@ impl OpenStatus {
         }
         let tables = OpenTables::pinned(pins)?;
         let (counts, events, sockets) = (tables.counts(), tables.events()?, Sockets::read()?);
-        let rules = (1..).zip(rules).map(|(number, rule)| {
-            let own = counts.iter().filter(|(key, _)| key.rule == number);
+        let rules = rules.iter().map(|rule| {
+            let own = counts.iter().filter(|(key, _)| key.rule == rule.number);
             let open = own.map(|(_, &word)| u64::from(Count::from_bits(word).open())).sum();
             (open, sockets.listening.iter().any(|&port| rule.has_port(port)))
         });

@@ -1,17 +1,21 @@
 //! What was asked for, and the map entries that say it to the kernel. Pure: no map, no clock.
 
+pub mod numbers;
 pub mod outbound;
 
 use std::time::Duration;
 
 use limiter_common::gcra::Limit;
-use limiter_common::maps::{MAX_RULES, RESETS_RULE};
+use limiter_common::maps::{MAX_HOST_RULES, MAX_RULES, RESETS_RULE};
+use limiter_common::outbound::FIRST_RULE;
 use limiter_common::rule::{Action, Charge, PortSet, Rule};
+use serde::{Deserialize, Serialize};
 
 use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 use crate::config::rate::Rate;
 use crate::failure::Failure;
+pub use numbers::Numbers;
 pub use outbound::{OutboundEntries, OutboundPolicy};
 
 /// One rule, as asked for.
@@ -50,10 +54,10 @@ pub struct ResetBudget {
     pub total_rate: Rate,
 }
 
-/// All rules. The first has number 1.
+/// All rules.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// In the order of their numbers.
+    /// For ports.
     pub rules: Vec<InboundRule>,
     /// How many resets are sent; nothing where that is not limited.
     pub resets: Option<ResetBudget>,
@@ -61,9 +65,20 @@ pub struct Policy {
     pub outbound: Option<OutboundPolicy>,
 }
 
+/// The numbers of all rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbering {
+    /// Of rules for ports.
+    pub inbound: Numbers,
+    /// Of rules for destinations.
+    pub outbound: Numbers,
+}
+
 /// The same for the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entries {
+    /// Which number each rule has.
+    pub numbering: Numbering,
     /// By rule number; number 0 is the budget for resets.
     pub rules: Vec<(u32, Rule)>,
     /// Only elements in which a port has a rule, in ascending order.
@@ -86,47 +101,64 @@ impl Entries {
 }
 
 impl Policy {
-    /// The map entries.
+    /// The map entries, where nothing has been attached before.
     ///
     /// # Errors
     ///
-    /// Too many rules, a rule without a limit, a rate that the kernel cannot hold, a port that two rules name.
+    /// Too many rules, two of one name, a rule without a limit, a rate that the kernel cannot hold, a port that two rules
+    /// name.
     pub fn entries(&self) -> Result<Entries, Failure> {
+        self.entries_after(&Numbering::default())
+    }
+
+    /// The map entries, where rules had these numbers before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::entries`].
+    pub fn entries_after(&self, before: &Numbering) -> Result<Entries, Failure> {
         if self.rules.len() >= MAX_RULES as usize {
             return Err(Failure::new(
                 format!("{} rules are too many", self.rules.len()),
                 format!("{} rules are the most; a rule may hold many ports", MAX_RULES - 1),
             ));
         }
-        let outbound = self.outbound.as_ref().map(OutboundPolicy::entries).transpose()?;
-        let mut entries = Entries { rules: Vec::new(), ports: Vec::new(), outbound };
+        if let Some(outbound) = &self.outbound {
+            outbound.check_lists()?;
+        }
+        let inbound =
+            before.inbound.follow(self.rules.iter().map(|rule| rule.name.as_str()), 1..=MAX_RULES - 1)?;
+        let hosts: Vec<_> =
+            self.outbound.iter().flat_map(|policy| &policy.rules).map(outbound::name).collect();
+        let names = hosts.iter().map(String::as_str);
+        let numbering =
+            Numbering { inbound, outbound: before.outbound.follow(names, FIRST_RULE..=MAX_HOST_RULES - 1)? };
+        let outbound =
+            self.outbound.as_ref().map(|policy| policy.entries(&numbering.outbound)).transpose()?;
+        let mut entries = Entries { numbering, rules: Vec::new(), ports: Vec::new(), outbound };
         if let Some(budget) = self.resets.filter(|_| !self.rules.is_empty()) {
             entries.rules.push((RESETS_RULE, budget.entry()?));
         }
-        let mut owners = vec![0u8; 1 << 16];
-        for (number, rule) in (1..=u8::MAX).zip(&self.rules) {
-            entries.rules.push((number.into(), rule.entry()?));
+        let mut owners: Vec<Option<&InboundRule>> = vec![None; 1 << 16];
+        let number = |rule: &InboundRule| entries.numbering.inbound.get(&rule.name).unwrap_or_default();
+        for rule in &self.rules {
+            entries.rules.push((number(rule), rule.entry()?));
             for port in rule.ports.iter() {
-                let owner = &mut owners[usize::from(port)];
-                if *owner != 0 {
+                if let Some(owner) = owners[usize::from(port)].replace(rule) {
                     return Err(Failure::new(
-                        format!("port {port} is in rule '{}' and in rule '{}'", self.name(*owner), rule.name),
+                        format!("port {port} is in rule '{}' and in rule '{}'", owner.name, rule.name),
                         "name each port in one rule only",
                     ));
                 }
-                *owner = number;
             }
         }
         for (index, ports) in (0..).zip(owners.chunks_exact(64)) {
-            if ports.iter().any(|&owner| owner != 0) {
-                entries.ports.push((index, PortSet(std::array::from_fn(|i| ports[i]))));
+            if ports.iter().any(Option::is_some) {
+                let set = std::array::from_fn(|i| ports[i].map_or(0, number) as u8);
+                entries.ports.push((index, PortSet(set)));
             }
         }
         Ok(entries)
-    }
-
-    fn name(&self, number: u8) -> &str {
-        &self.rules[usize::from(number) - 1].name
     }
 }
 
@@ -224,6 +256,13 @@ mod tests {
         assert_eq!([80, 81, 443, 8000, 8063, 8127].map(number), [1, 0, 1, 2, 2, 2]);
         assert_eq!([80, 81, 443, 1000, 8127].map(|port| entries.rule_of(port)), [1, 0, 1, 0, 2]);
         assert_eq!(entries.rules.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
+        let after = Policy { rules: vec![rule("other", "8000"), rule("web", "80")], ..policy };
+        let after = after.entries_after(&entries.numbering).unwrap();
+        assert_eq!(
+            [80, 443, 8000, 8001].map(|port| after.rule_of(port)),
+            [1, 0, 2, 0],
+            "each keeps its number"
+        );
     }
 
     #[test]

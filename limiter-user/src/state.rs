@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::XdpMode;
 use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
+use crate::policy::Numbering;
 
 /// What uses up a rate, in words.
 pub const HANDSHAKE: &str = "handshake";
@@ -26,20 +27,33 @@ pub const HANDSHAKE: &str = "handshake";
 const DIRECTORY: &str = "/run/limiterctl";
 
 /// What is attached, without its counters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The kernel's id of the program on interfaces; 0 where there is none.
-    pub program: u32,
-    /// Where it is.
+    /// Where the program for interfaces is.
     pub interfaces: Vec<AttachedInterface>,
-    /// In the order of their numbers, which begin with 1.
+    /// In the order in which they were given.
     pub rules: Vec<RuleState>,
+    /// The numbers that rules have, and had.
+    #[serde(default)]
+    pub numbering: Numbering,
     /// What holds for destinations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<OutboundState>,
+    /// The prefixes that were listed in the configuration.
+    #[serde(default)]
+    pub lists: ListsState,
     /// When all of it is taken off, unless somebody confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detaches_at: Option<String>,
+}
+
+/// Prefixes that hold for every rule, for as long as the configuration does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListsState {
+    /// Those that pass.
+    pub allow: Vec<String>,
+    /// Those that are refused.
+    pub deny: Vec<String>,
 }
 
 /// Limits on destinations in words.
@@ -131,6 +145,8 @@ pub struct AttachedInterface {
 pub struct RuleState {
     /// Its name.
     pub name: String,
+    /// Its number in the maps.
+    pub number: u32,
     /// Ports and ranges.
     pub ports: Vec<String>,
     /// `900/minute burst 60`.
@@ -168,6 +184,16 @@ impl RuleState {
 }
 
 impl State {
+    /// The rule for ports with this number.
+    pub fn rule(&self, number: u32) -> Option<&RuleState> {
+        self.rules.iter().find(|rule| rule.number == number)
+    }
+
+    /// The interface with this number.
+    pub fn interface(&self, index: u32) -> Option<&AttachedInterface> {
+        self.interfaces.iter().find(|interface| interface.index == index)
+    }
+
     fn path() -> PathBuf {
         Path::new(DIRECTORY).join("state.json")
     }

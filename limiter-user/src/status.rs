@@ -10,11 +10,10 @@ use limiter_common::maps;
 use limiter_common::verdict::{Reason, Skip};
 use serde::Serialize;
 
-use crate::bpf::{Pins, RuleTotals, SourceTable, Tables};
+use crate::bpf::{Pins, RuleTotals, SourceTable, Tables, interface_link};
 use crate::clock;
 use crate::failure::Failure;
 use crate::flood::Floods;
-use crate::interface;
 use crate::open::OpenStatus;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
 use crate::table;
@@ -29,7 +28,7 @@ pub struct Status {
     pub daemon_pid: Option<i32>,
     /// Where the program is.
     pub interfaces: Vec<InterfaceStatus>,
-    /// In the order of their numbers.
+    /// In the order in which they were given.
     pub rules: Vec<RuleStatus>,
     /// What holds for destinations.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,8 +128,8 @@ impl Status {
         let pins = Pins::locate();
         let daemon_pid = Lock::holder()?.map(|holder| holder.pid);
         match State::load()? {
-            Some(state) if pins.links() > 0 => Self::attached(state, &pins, daemon_pid).await,
-            None if pins.links() > 0 => Err(Failure::new(
+            Some(state) if !pins.links()?.is_empty() => Self::attached(state, &pins, daemon_pid).await,
+            None if !pins.links()?.is_empty() => Err(Failure::new(
                 "limits are attached, but what they are called is lost: /run/limiterctl/state.json is missing",
                 "remove them with: limiterctl detach; then attach anew",
             )
@@ -156,26 +155,27 @@ impl Status {
 
     async fn attached(state: State, pins: &Pins, daemon_pid: Option<i32>) -> anyhow::Result<Self> {
         let tables = Tables::<MapData>::pinned(pins)?;
-        let here = interface::all().await?;
         let (cells, used) = SourceTable::map(&pins.map(maps::SOURCES)?)?.fill();
         let connections = OpenStatus::read(&state.rules, pins)?;
         let mut rules = Vec::with_capacity(state.rules.len());
-        for (number, rule) in (1..).zip(state.rules) {
-            let open = connections.as_ref().and_then(|open| open.rules.get(number as usize - 1)).copied();
+        for (place, rule) in state.rules.into_iter().enumerate() {
+            let open = connections.as_ref().and_then(|open| open.rules.get(place)).copied();
             let open = open.filter(|_| rule.max_open.is_some());
-            rules.push(RuleStatus::new(rule, tables.rule(number)?, open));
+            let totals = tables.rule(rule.number)?;
+            rules.push(RuleStatus::new(rule, totals, open));
         }
         let floods = Floods::pinned(pins)?;
         let now = clock::now();
-        for (number, rule) in (1..).zip(&mut rules) {
-            let since = floods.since(number, now);
+        for rule in &mut rules {
+            let since = floods.since(rule.rule.number, now);
             rule.flood_since = since.map(|since| table::time(since as i64 - now as i64));
         }
         let resets = ResetStatus::from(tables.rule(maps::RESETS_RULE)?);
         let skipped = tables.skipped()?;
         let outbound = state.outbound.map(|outbound| OutboundStatus::read(outbound, pins)).transpose()?;
         let is_active = |attached: &AttachedInterface| {
-            here.iter().any(|i| i.index == attached.index && i.xdp_program == Some(state.program))
+            let link = pins.link(&interface_link(attached.index)).ok().flatten();
+            link.is_some_and(|link| link.target == u64::from(attached.index))
         };
         Ok(Self {
             mode: if rules.iter().all(|rule| rule.rule.monitor)

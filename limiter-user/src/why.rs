@@ -10,7 +10,7 @@ use limiter_common::verdict::Reason;
 use serde::Serialize;
 
 use crate::bpf::outbound::{address, ip, text};
-use crate::bpf::{HostTables, Pins, name_hash, pattern_key};
+use crate::bpf::{HostTables, Pins, name_hash};
 use crate::clock;
 use crate::config::hostname::HostPattern;
 use crate::failure::Failure;
@@ -149,7 +149,7 @@ impl Why {
 
 impl Inquiry {
     fn name(&self, name: &str) -> anyhow::Result<Why> {
-        let rule = self.rule_of(name)?;
+        let rule = self.tables.rule_of(name)?;
         let id = NameId::new(rule, name_hash(&self.tables.settings.names, name));
         let mut limits = Vec::new();
         self.hold(&mut limits, name, &Subject::name(id))?;
@@ -191,21 +191,6 @@ impl Inquiry {
         let refused = limits.iter().any(|held| held.refused.is_some());
         let monitor = self.state.monitor;
         Why { target, refused, monitor, retry_after_ms, exempt, limits, addresses }
-    }
-
-    /// The number of the rule for a name, found as the kernel does: the longest name that is listed wins.
-    fn rule_of(&self, name: &str) -> anyhow::Result<u32> {
-        let secret = &self.tables.settings.names;
-        let exact = HostPattern::Exact(name.to_owned());
-        let parents =
-            name.match_indices('.').map(|(dot, _)| HostPattern::Wildcard(name[dot + 1..].to_owned()));
-        for pattern in std::iter::once(exact).chain(parents) {
-            let key = pattern_key(secret, &pattern);
-            if let Some(rule) = key.map(|key| self.tables.pattern(key)).transpose()?.flatten() {
-                return Ok(rule);
-            }
-        }
-        Ok(DEFAULT_RULE)
     }
 
     /// Adds what a subject is held to.

@@ -262,7 +262,7 @@ fn a_killed_daemon_leaves_its_limits_and_detach_removes_them() {
 }
 
 #[test]
-fn attach_replaces_what_a_killed_daemon_left() {
+fn attach_takes_the_place_of_what_a_killed_daemon_left() {
     let scene = Scene::new();
     drop(scene.server.attach(&on("eth0", &[])).signal(Signal::SIGKILL));
     let daemon = scene.server.attach(&on("eth1", &[]));
@@ -270,7 +270,7 @@ fn attach_replaces_what_a_killed_daemon_left() {
     assert_ne!(scene.server.xdp("eth1"), "");
     let (status, stderr) = daemon.signal(Signal::SIGTERM);
     assert_eq!(status.code(), Some(0));
-    assert_eq!(stderr, "limiterctl: replacing what a killed limiterctl had left attached\n");
+    assert_eq!(stderr, "limiterctl: going on with what an earlier limiterctl had attached\n");
     scene.nothing_is_left();
 }
 

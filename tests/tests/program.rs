@@ -302,3 +302,28 @@ fn the_verifier_is_done_with_each_outbound_program_within_a_twentieth_of_its_bud
         assert!(verified <= 50_000, "{name}: {verified} instructions");
     }
 }
+
+/// What is pinned is read by whoever comes next. A table that another version would misread is one of another layout.
+#[test]
+fn pinned_tables_have_the_shape_that_their_layout_stands_for() {
+    const SHAPES: &str = "2: COUNTERS 4 96, SKIPPED 4 104, SOURCES 4 64, TOTALS 4 64, OPEN 24 8, PENDING 4 64, \
+        OPEN_EVENTS 4 48, KNOWN 4 64, PREFIXES 24 16, PREFIX_LENGTHS 4 32, PREFIX_BLOCKS 4 8, PREFIX_STATE 4 8, \
+        HOST_COUNTERS 4 96, HOSTS 8 288, LISTED 16 128, UNLISTED 16 128, STATES 4 64, SHARED_STATES 4 64, \
+        QUERIES 24 32, FLOWS 32 8, EVENTS 4 64, UNREAD 4 96, UNREAD_NAMES 0 0, STREAMS 8 8, SETTINGS 4 144";
+    let programs = Programs::load(&outbound().entries().expect("a policy"), 8).expect("it loads");
+    let shape = |name: &str| {
+        let data: &aya::maps::MapData = match programs.map(name) {
+            Map::Array(data)
+            | Map::PerCpuArray(data)
+            | Map::HashMap(data)
+            | Map::LruHashMap(data)
+            | Map::RingBuf(data) => data,
+            other => panic!("{name} is {other:?}"),
+        };
+        let info = data.info().expect("the kernel tells");
+        format!("{name} {} {}", info.key_size(), info.value_size())
+    };
+    let shapes: Vec<_> = maps::KEPT.into_iter().chain([maps::SETTINGS]).map(shape).collect();
+    let shapes = format!("{}: {}", maps::LAYOUT, shapes.join(", "));
+    assert_eq!(shapes, SHAPES, "raise maps::LAYOUT, and write the new shapes here");
+}

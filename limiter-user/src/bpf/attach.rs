@@ -73,7 +73,7 @@ pub fn attach(
     match mode {
         Mode::Native => native(program, interface),
         Mode::Generic => generic(program, interface, None),
-        Mode::Auto if interface.is_veth && action == Action::Reset => {
+        Mode::Auto if vanishes(interface, action) => {
             let why = "replies over veth need an XDP program at its other end as well";
             generic(program, interface, Some(why.into()))
         }
@@ -86,6 +86,11 @@ pub fn attach(
             result => result,
         },
     }
+}
+
+/// Whether replies of a native program would go nowhere (`veth_xdp_flush` in the kernel).
+pub fn vanishes(interface: &Interface, action: Action) -> bool {
+    interface.is_veth && action == Action::Reset
 }
 
 /// Another XDP program has the interface.

@@ -1,5 +1,7 @@
 //! Brings the object into the kernel and fills its maps.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use anyhow::Context as _;
 use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError};
@@ -12,6 +14,7 @@ use limiter_common::outbound::{HostRule, Settings};
 use limiter_common::rule::{PortSet, Rule};
 use limiter_common::sources::{Set, WAYS};
 
+use super::Pins;
 use super::open::CORRECT;
 use crate::config::hostname::HostPattern;
 use crate::failure::Failure;
@@ -21,7 +24,8 @@ use crate::policy::{Entries, OutboundEntries};
 /// The BPF object, an ELF file.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LIMITER_OBJECT"));
 
-const INBOUND: &str = "inbound";
+/// The name of the program for interfaces.
+pub const INBOUND: &str = "inbound";
 const TEACH: &str = "teach";
 /// Programs that judge calls of the processes in a cgroup.
 const CALLS: [&str; 4] = ["connect4", "connect6", "sendmsg4", "sendmsg6"];
@@ -40,24 +44,43 @@ impl Programs {
     ///
     /// No memory for a map, or a kernel that refuses a program: then with the verifier's words.
     pub fn load(entries: &Entries, max_sources: u64) -> anyhow::Result<Self> {
-        let secret = Secret(random()?);
-        let sets = max_sources.div_ceil(WAYS as u64).next_power_of_two() as u32;
-        let mask = sets - 1;
+        Self::load_with(entries, &Sizes::new(entries, max_sources), Secrets::random()?, None)
+    }
+
+    /// The same, with the secrets and the state that are pinned, or pinned from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`]; a pinned table of sources with another size.
+    pub fn load_pinned(entries: &Entries, max_sources: u64, pins: &Pins) -> anyhow::Result<Self> {
+        let sizes = Sizes::new(entries, max_sources).kept(pins)?;
+        let secrets = Secrets::pinned(pins)?.map_or_else(Secrets::random, Ok)?;
+        Self::load_with(entries, &sizes, secrets, Some(pins))
+    }
+
+    fn load_with(
+        entries: &Entries,
+        sizes: &Sizes,
+        secrets: Secrets,
+        pins: Option<&Pins>,
+    ) -> anyhow::Result<Self> {
         let watch_handshakes = entries.watch_handshakes();
         let namespace = if watch_handshakes { namespace::cookie()? } else { 0 };
-        let ebpf = EbpfLoader::new()
-            .override_global(maps::SECRET, &secret, true)
+        let mask = sizes.of(maps::SOURCES) - 1;
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global(maps::SECRET, &secrets.sources, true)
             .override_global(maps::SET_MASK, &mask, true)
-            .override_global(maps::NAMESPACE, &namespace, true)
-            .map_max_entries(maps::SOURCES, if entries.rules.is_empty() { 1 } else { sets })
-            .map_max_entries(maps::OPEN, if watch_handshakes { maps::MAX_OPEN } else { 1 })
-            .map_max_entries(
-                maps::PENDING,
-                if watch_handshakes { maps::MAX_PENDING / WAYS as u32 } else { 1 },
-            )
-            .map_max_entries(maps::KNOWN, if watch_handshakes { maps::MAX_KNOWN / WAYS as u32 } else { 1 })
-            .load(OBJECT)
-            .map_err(|error| explain(error, sets))?;
+            .override_global(maps::NAMESPACE, &namespace, true);
+        for (name, size) in sizes.0 {
+            loader.map_max_entries(name, size);
+        }
+        if let Some(pins) = pins {
+            for name in maps::KEPT {
+                loader.map_pin_path(name, pins.map_path(name));
+            }
+        }
+        let ebpf = loader.load(OBJECT).map_err(|error| explain(error, sizes.of(maps::SOURCES)))?;
         let mut programs = Self { ebpf };
         if !entries.rules.is_empty() {
             programs.fill_inbound(entries)?;
@@ -70,8 +93,9 @@ impl Programs {
                 .load()
                 .context("the kernel refused the program that corrects counts")?;
         }
+        programs.write_settings(entries, secrets)?;
         if let Some(outbound) = &entries.outbound {
-            programs.fill_outbound(outbound)?;
+            programs.fill_outbound(outbound, &secrets.names)?;
             programs.load_outbound().context("the kernel refused a program for cgroups")?;
         }
         Ok(programs)
@@ -85,6 +109,16 @@ impl Programs {
     /// The program that learns from answers which it is given.
     pub fn teach(&mut self) -> &mut CgroupSkb {
         self.packets(TEACH)
+    }
+
+    /// A loaded program by its name, to take the place of another one.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not loaded.
+    pub fn fd(&self, name: &str) -> anyhow::Result<BorrowedFd<'_>> {
+        let program = self.ebpf.program(name).with_context(|| format!("there is no program {name}"))?;
+        Ok(program.fd().with_context(|| format!("program {name} is not loaded"))?.as_fd())
     }
 
     /// The programs for calls, each with its name.
@@ -137,15 +171,14 @@ impl Programs {
         Ok(())
     }
 
-    fn fill_outbound(&mut self, entries: &OutboundEntries) -> anyhow::Result<()> {
-        let names = NameSecret::new(random()?);
+    fn fill_outbound(&mut self, entries: &OutboundEntries, names: &NameSecret) -> anyhow::Result<()> {
         let mut rules: Array<&mut MapData, HostRule> = self.map_mut(maps::HOST_RULES).try_into()?;
         for (number, rule) in &entries.rules {
             rules.set(*number, *rule, 0).context("cannot write a rule")?;
         }
         let mut patterns: HashMap<&mut MapData, u64, u32> = self.map_mut(maps::PATTERNS).try_into()?;
         for (pattern, rule) in &entries.patterns {
-            if let Some(key) = pattern_key(&names, pattern) {
+            if let Some(key) = pattern_key(names, pattern) {
                 patterns.insert(key, rule, 0).with_context(|| format!("cannot write the name {pattern}"))?;
             }
         }
@@ -155,12 +188,17 @@ impl Programs {
             let key = Prefix::new(length, address.halves());
             networks.insert(&key, rule, 0).with_context(|| format!("cannot write the network {network}"))?;
         }
+        Ok(())
+    }
+
+    fn write_settings(&mut self, entries: &Entries, secrets: Secrets) -> anyhow::Result<()> {
         let settings = Settings {
-            names,
-            places: random()?,
+            names: secrets.names,
+            places: secrets.places,
+            sources: secrets.sources,
             set_mask: maps::MAX_STATES / WAYS as u32 - 1,
-            errno: entries.errno,
-            flags: entries.flags,
+            errno: entries.outbound.as_ref().map_or(0, |outbound| outbound.errno),
+            flags: entries.outbound.as_ref().map_or(0, |outbound| outbound.flags),
             reserved: 0,
         };
         let mut array: Array<&mut MapData, Settings> = self.map_mut(maps::SETTINGS).try_into()?;
@@ -175,6 +213,78 @@ impl Programs {
             self.packets(name).load()?;
         }
         Ok(())
+    }
+}
+
+/// How large the maps are whose size depends on what is asked for.
+struct Sizes([(&'static str, u32); 4]);
+
+impl Sizes {
+    /// Of a map that nothing will be kept in.
+    const NONE: u32 = 1;
+
+    fn new(entries: &Entries, max_sources: u64) -> Self {
+        let sets = max_sources.div_ceil(WAYS as u64).next_power_of_two() as u32;
+        let or_none = |needed: bool, size: u32| if needed { size } else { Self::NONE };
+        let watch_handshakes = entries.watch_handshakes();
+        Self([
+            (maps::SOURCES, or_none(!entries.rules.is_empty(), sets)),
+            (maps::OPEN, or_none(watch_handshakes, maps::MAX_OPEN)),
+            (maps::PENDING, or_none(watch_handshakes, maps::MAX_PENDING / WAYS as u32)),
+            (maps::KNOWN, or_none(watch_handshakes, maps::MAX_KNOWN / WAYS as u32)),
+        ])
+    }
+
+    fn of(&self, name: &str) -> u32 {
+        self.0.iter().find(|(own, _)| *own == name).map_or(Self::NONE, |(_, size)| *size)
+    }
+
+    /// The same, beside what is pinned: what is there stays, unless it was made to hold nothing.
+    fn kept(mut self, pins: &Pins) -> anyhow::Result<Self> {
+        for (name, size) in &mut self.0 {
+            let Some(pinned) = pins.find_map(name)? else { continue };
+            let there = pinned.info()?.max_entries();
+            match (there, *size) {
+                (there, size) if there == size => {}
+                (Self::NONE, _) => pins.forget_map(name)?,
+                (there, Self::NONE) => *size = there,
+                (there, wanted) => {
+                    let room = |sets: u32| u64::from(sets) * WAYS as u64;
+                    return Err(Failure::new(
+                        format!(
+                            "there is room for {} sources, which are being limited, and {} are asked for",
+                            room(there),
+                            room(wanted)
+                        ),
+                        "leave the number as it is; or take all off, with what is counted: limiterctl detach",
+                    )
+                    .into());
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// What sources, names and their states are placed with; nobody may know it who can choose them.
+#[derive(Clone, Copy)]
+struct Secrets {
+    sources: Secret,
+    names: NameSecret,
+    places: [u64; 6],
+}
+
+impl Secrets {
+    fn random() -> anyhow::Result<Self> {
+        Ok(Self { sources: Secret(random()?), names: NameSecret::new(random()?), places: random()? })
+    }
+
+    /// Those that pinned states were placed with.
+    fn pinned(pins: &Pins) -> anyhow::Result<Option<Self>> {
+        let Some(map) = pins.find_map(maps::SETTINGS)? else { return Ok(None) };
+        let array: Array<MapData, Settings> = Map::Array(map).try_into()?;
+        let settings = array.get(&0, 0).context("cannot read the settings")?;
+        Ok(Some(Self { sources: settings.sources, names: settings.names, places: settings.places }))
     }
 }
 

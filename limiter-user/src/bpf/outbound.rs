@@ -8,20 +8,25 @@ use anyhow::{Context as _, ensure};
 use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::FdLink;
-use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, TestRun as _, TestRunOptions};
+use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, CgroupSockAddr, TestRun as _, TestRunOptions};
 use limiter_common::gcra::State;
 use limiter_common::key::Address;
 use limiter_common::mapping::{GRACE, Names};
 use limiter_common::maps;
 use limiter_common::name::NameId;
 use limiter_common::outbound::tables::{EventCounters, HostCounters, HostName, UnreadCounters};
-use limiter_common::outbound::{HostRule, Kind, SHARED_TAG, Settings, Subject};
+use limiter_common::outbound::{DEFAULT_RULE, HostRule, Kind, SHARED_TAG, Settings, Subject};
 use limiter_common::sources::{Set, find_state};
 
+use super::load::pattern_key;
 use super::tables::{add, over_cpus};
 use super::{Pins, Programs};
+use crate::config::hostname::HostPattern;
 
-/// Which programs an attached cgroup has, each with its name.
+/// The programs that an attached cgroup has. First the observers: what is resolved before the limits hold has its name
+/// already.
+pub const ON_CGROUPS: [&str; 6] = ["egress", "ingress", "connect4", "connect6", "sendmsg4", "sendmsg6"];
+/// Those for packets.
 const PACKETS: [(&str, CgroupSkbAttachType); 2] =
     [("egress", CgroupSkbAttachType::Egress), ("ingress", CgroupSkbAttachType::Ingress)];
 
@@ -35,19 +40,28 @@ impl Programs {
     ///
     /// As the kernel says. Links of programs that were attached before that are dropped, and so detached.
     pub fn attach_to_cgroup(&mut self, cgroup: &File) -> anyhow::Result<Vec<(String, FdLink)>> {
-        let mut links = Vec::new();
-        // First the observers: what is resolved before the limits hold has its name already.
-        for (name, direction) in PACKETS {
+        ON_CGROUPS
+            .into_iter()
+            .map(|name| Ok((name.to_owned(), self.attach_one_to_cgroup(name, cgroup)?)))
+            .collect()
+    }
+
+    /// The same for one of [`ON_CGROUPS`].
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn attach_one_to_cgroup(&mut self, name: &str, cgroup: &File) -> anyhow::Result<FdLink> {
+        let cannot = || format!("cannot attach {name}");
+        let direction = PACKETS.iter().find(|(packets, _)| *packets == name).map(|(_, direction)| *direction);
+        if let Some(direction) = direction {
             let program = self.packets(name);
-            let id =
-                program.attach(cgroup, direction, MODE).with_context(|| format!("cannot attach {name}"))?;
-            links.push((name.to_owned(), program.take_link(id)?.try_into()?));
+            let id = program.attach(cgroup, direction, MODE).with_context(cannot)?;
+            return Ok(program.take_link(id)?.try_into()?);
         }
-        for (name, program) in self.calls() {
-            let id = program.attach(cgroup, MODE).with_context(|| format!("cannot attach {name}"))?;
-            links.push((name.to_owned(), program.take_link(id)?.try_into()?));
-        }
-        Ok(links)
+        let program: &mut CgroupSockAddr = self.program(name);
+        let id = program.attach(cgroup, MODE).with_context(cannot)?;
+        Ok(program.take_link(id)?.try_into()?)
     }
 
     /// Lets the kernel's tables learn from a DNS answer, as if somebody had asked for it.
@@ -79,9 +93,9 @@ pub struct HostTables {
     counters: PerCpuArray<MapData, HostCounters>,
     patterns: HashMap<MapData, u64, u32>,
     networks: LpmTrie<MapData, [u64; 2], u32>,
-    hosts: HashMap<MapData, u64, HostName>,
-    listed: HashMap<MapData, Address, Names>,
-    unlisted: HashMap<MapData, Address, Names>,
+    pub(super) hosts: HashMap<MapData, u64, HostName>,
+    pub(super) listed: HashMap<MapData, Address, Names>,
+    pub(super) unlisted: HashMap<MapData, Address, Names>,
     states: Array<MapData, Set>,
     shared_states: Array<MapData, Set>,
     events: PerCpuArray<MapData, EventCounters>,
@@ -162,6 +176,24 @@ impl HostTables {
     /// As the kernel says.
     pub fn pattern(&self, key: u64) -> anyhow::Result<Option<u32>> {
         found(self.patterns.get(&key, 0)).context("cannot look up a name's rule")
+    }
+
+    /// The number of the rule for a name, found as the kernel does: the longest name that is listed wins.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn rule_of(&self, name: &str) -> anyhow::Result<u32> {
+        let exact = HostPattern::Exact(name.to_owned());
+        let parents =
+            name.match_indices('.').map(|(dot, _)| HostPattern::Wildcard(name[dot + 1..].to_owned()));
+        for pattern in std::iter::once(exact).chain(parents) {
+            let key = pattern_key(&self.settings.names, &pattern);
+            if let Some(rule) = key.map(|key| self.pattern(key)).transpose()?.flatten() {
+                return Ok(rule);
+            }
+        }
+        Ok(DEFAULT_RULE)
     }
 
     /// The rule of the longest listed prefix that an address lies in.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use crate::bpf::Mode;
-use crate::daemon;
+use crate::daemon::{self, Reread};
 
 /// Attach limits to network interfaces and to cgroups, and keep them until interrupted
 ///
@@ -111,6 +111,14 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME")]
     r#for: Option<String>,
 
+    /// Leave the limits in force at a clean end, as at any other; limiterctl detach takes them off
+    #[arg(long)]
+    keep: bool,
+
+    /// Forget what an earlier limiterctl has counted and holds; its limits stay in force until these take their place
+    #[arg(long)]
+    fresh: bool,
+
     /// Where the program runs: in the driver, in the kernel's stack, or the best there is [default: auto]
     #[arg(long, value_enum)]
     xdp_mode: Option<Mode>,
@@ -157,6 +165,11 @@ enum ChargeArgument {
 /// Runs until it is told to stop.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let order = arguments.check()?;
-    daemon::run(&order).await?;
+    let reread: Option<Reread> = if arguments.reads_file() {
+        Some(Box::new(move || Ok(arguments.check()?)))
+    } else {
+        None
+    };
+    daemon::run(order, reread).await?;
     Ok(ExitCode::SUCCESS)
 }

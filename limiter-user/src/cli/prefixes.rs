@@ -155,8 +155,8 @@ impl Prefixes {
 
     fn scope(&self, state: &State) -> Result<u32, Failure> {
         let Some(name) = &self.rule else { return Ok(EVERY_RULE) };
-        let number = (1..).zip(&state.rules).find(|(_, rule)| rule.name == *name);
-        number.map(|(number, _)| number).ok_or_else(|| {
+        let rule = state.rules.iter().find(|rule| rule.name == *name);
+        rule.map(|rule| rule.number).ok_or_else(|| {
             let names: Vec<_> = state.rules.iter().map(|rule| rule.name.as_str()).collect();
             Failure::new(format!("no rule is called '{name}'"), format!("here are: {}", names.join(", ")))
         })
@@ -175,8 +175,8 @@ impl Prefixes {
 /// Says so where a person denies the address that he himself comes from.
 fn warn(list: List, state: &State, listed: &[Listed]) {
     let Some(peer) = ssh::peer().filter(|_| list == List::Deny) else { return };
-    let rules = (1..).zip(&state.rules).filter(|(_, rule)| rule.has_port(peer.port));
-    let numbers: Vec<u32> = rules.map(|(number, _)| number).collect();
+    let rules = state.rules.iter().filter(|rule| rule.has_port(peer.port));
+    let numbers: Vec<u32> = rules.map(|rule| rule.number).collect();
     let mut denying = listed.iter().filter(|l| l.scope == EVERY_RULE || numbers.contains(&l.scope));
     if !numbers.is_empty()
         && let Some(denying) = denying.find(|listed| listed.network.contains(peer.address))
@@ -194,11 +194,7 @@ fn print(state: &State, mut listed: Vec<Listed>, output: Output) -> anyhow::Resu
     let now = clock::now();
     let rows = listed.into_iter().map(|listed| Row {
         prefix: listed.network.to_string(),
-        rule: listed
-            .scope
-            .checked_sub(1)
-            .and_then(|index| state.rules.get(index as usize))
-            .map(|rule| rule.name.clone()),
+        rule: state.rule(listed.scope).map(|rule| rule.name.clone()),
         until: (listed.until != FOREVER).then(|| table::time((listed.until - now).cast_signed())),
     });
     let rows: Vec<Row> = rows.collect();

@@ -20,8 +20,8 @@ impl Alarm {
     ///
     /// Where the maps are not there.
     pub fn new(rules: &[RuleState], pins: &Pins) -> anyhow::Result<Option<Self>> {
-        let rules = (1..).zip(rules).filter(|(_, rule)| rule.strangers_rate.is_some());
-        let rules: Vec<_> = rules.map(|(number, rule)| (rule.name.clone(), number, None)).collect();
+        let rules = rules.iter().filter(|rule| rule.strangers_rate.is_some());
+        let rules: Vec<_> = rules.map(|rule| (rule.name.clone(), rule.number, None)).collect();
         if rules.is_empty() {
             return Ok(None);
         }

@@ -1,11 +1,10 @@
 //! The line that a terminal shows while limits are attached.
 
 use aya::maps::MapData;
-use limiter_common::outbound::{DEFAULT_RULE, FIRST_RULE};
 use limiter_common::verdict::Reason;
 
 use crate::bpf::{HostTables, Tables};
-use crate::policy::Policy;
+use crate::state::State;
 
 /// The counters of all rules together.
 #[derive(Debug, Default)]
@@ -16,20 +15,19 @@ pub struct Sum {
     sources: Option<u64>,
 }
 
-pub fn sum(inbound: &Tables<MapData>, outbound: Option<&HostTables>, policy: &Policy) -> anyhow::Result<Sum> {
+pub fn sum(inbound: &Tables<MapData>, outbound: Option<&HostTables>, state: &State) -> anyhow::Result<Sum> {
     let mut sum = Sum::default();
-    for number in 1..=policy.rules.len() as u32 {
-        let rule = inbound.rule(number)?;
+    for rule in &state.rules {
+        let rule = inbound.rule(rule.number)?;
         sum.passed += rule.passed;
         sum.sources = Some(sum.sources.unwrap_or(0) + rule.sources);
         for reason in Reason::INBOUND {
             sum.refused[reason as usize] += rule.refused[reason as usize];
         }
     }
-    let rules = policy.outbound.as_ref().map_or(0, |outbound| outbound.rules.len() as u32);
     if let Some(outbound) = outbound {
-        for number in DEFAULT_RULE..FIRST_RULE + rules {
-            let rule = outbound.counters(number)?;
+        for rule in state.outbound.iter().flat_map(|outbound| &outbound.rules) {
+            let rule = outbound.counters(rule.number)?;
             sum.passed += rule.allowed;
             for reason in Reason::ALL {
                 sum.refused[reason as usize] += rule.refused[reason as usize];

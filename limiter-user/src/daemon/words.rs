@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use limiter_common::outbound::{DEFAULT_RULE, FIRST_RULE, Kind, PER_IP_RULE};
+use limiter_common::outbound::{DEFAULT_RULE, Kind, PER_IP_RULE};
 use limiter_common::rule::{Action, Charge};
 
 use crate::bpf::lists::List;
 use crate::config::host::{HostLimits, Share};
 use crate::config::network::Network;
-use crate::policy::{InboundRule, OutboundPolicy};
+use crate::failure::Failure;
+use crate::policy::{InboundRule, Numbers, OutboundPolicy, outbound};
 use crate::ssh;
 use crate::state::{HANDSHAKE, HostRuleState, OutboundState, RuleState, State};
 
@@ -62,6 +63,14 @@ pub fn warn_unresolved(name: &str, why: &str) {
     );
 }
 
+/// Says why what is written now was not put in force.
+pub fn not_reloaded(error: &anyhow::Error) {
+    eprintln!("limiterctl: not reloaded, everything is as it was: {error:#}");
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        eprintln!("  {}", failure.cure);
+    }
+}
+
 /// A rule for destinations in a sentence.
 fn describe_host_rule(rule: &HostRuleState, outbound: &OutboundState) -> String {
     let limits: Vec<_> = Kind::ALL
@@ -109,7 +118,7 @@ fn describe(rule: &RuleState) -> String {
 }
 
 /// The rules for destinations in words.
-pub fn host_rules(policy: &OutboundPolicy) -> Vec<HostRuleState> {
+pub fn host_rules(policy: &OutboundPolicy, numbers: &Numbers) -> Vec<HostRuleState> {
     let state = |number, hosts, limits: &HostLimits, backoff: Option<Duration>, share| HostRuleState {
         number,
         hosts,
@@ -129,17 +138,20 @@ pub fn host_rules(policy: &OutboundPolicy) -> Vec<HostRuleState> {
         let limits = HostLimits { rate: Some(rate), ..HostLimits::default() };
         rules.push(state(PER_IP_RULE, vec!["per-ip".into()], &limits, None, Share::Host));
     }
-    rules.extend((FIRST_RULE..).zip(&policy.rules).map(|(number, rule)| {
+    rules.extend(policy.rules.iter().map(|rule| {
+        let number = numbers.get(&outbound::name(rule)).unwrap_or(DEFAULT_RULE);
         let hosts = rule.patterns.iter().map(ToString::to_string).collect();
         state(number, hosts, &rule.limits, backoff(&rule.limits), rule.share)
     }));
     rules
 }
 
-impl From<&InboundRule> for RuleState {
-    fn from(rule: &InboundRule) -> Self {
+impl RuleState {
+    /// The same rule in words; `number` is its number.
+    pub fn new(rule: &InboundRule, number: u32) -> Self {
         Self {
             name: rule.name.clone(),
+            number,
             ports: rule.ports.ranges(),
             rate: rule.rate.map(|rate| rate.to_string()),
             total_rate: rule.total_rate.map(|rate| rate.to_string()),

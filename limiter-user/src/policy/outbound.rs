@@ -1,6 +1,6 @@
 //! The same for destinations.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::config::host::{HostLimits, HostRule, Share};
 use crate::config::hostname::HostPattern;
 use crate::config::rate::Rate;
 use crate::failure::Failure;
+use crate::policy::Numbers;
 
 /// What a socket connects to when it names no address, or this host: never limited, unless a rule lists it.
 const LOOPBACK: [&str; 4] = ["127.0.0.0/8", "0.0.0.0/32", "::1/128", "::/128"];
@@ -55,13 +56,19 @@ pub struct OutboundEntries {
     pub flags: u32,
 }
 
+/// What a rule is called: what it lists.
+pub fn name(rule: &HostRule) -> String {
+    let patterns: Vec<_> = rule.patterns.iter().map(ToString::to_string).collect();
+    patterns.join(",")
+}
+
 impl OutboundPolicy {
-    /// The map entries.
+    /// The map entries, for rules that have these numbers.
     ///
     /// # Errors
     ///
     /// Nothing to hold, too much of it, a rate that the kernel cannot hold, a name or network that two rules list.
-    pub fn entries(&self) -> Result<OutboundEntries, Failure> {
+    pub fn entries(&self, numbers: &Numbers) -> Result<OutboundEntries, Failure> {
         if self.default.is_none() && self.per_ip.is_none() && self.rules.is_empty() {
             return Err(Failure::new(
                 "a cgroup is given, but no limit on what its processes may connect to",
@@ -89,7 +96,7 @@ impl OutboundPolicy {
         }
         entries.networks.extend(self.servers.iter().map(|&server| (server.into(), EXEMPT)));
         entries.networks.extend(self.exempt.iter().map(|network| (network.clone(), EXEMPT)));
-        self.list(&mut entries)?;
+        self.list(numbers, &mut entries)?;
         for (_, rule) in &entries.rules {
             let is_limited = |kind| !rule.limit(kind).is_none();
             if is_limited(Kind::Packets) || is_limited(Kind::Bytes) {
@@ -102,8 +109,12 @@ impl OutboundPolicy {
         Ok(entries)
     }
 
-    /// The rules, and what they list.
-    fn list(&self, entries: &mut OutboundEntries) -> Result<(), Failure> {
+    /// Whether each name and network is listed once, and rules are not too many.
+    ///
+    /// # Errors
+    ///
+    /// Where not.
+    pub fn check_lists(&self) -> Result<(), Failure> {
         let most = (MAX_HOST_RULES - FIRST_RULE) as usize;
         if self.rules.len() > most {
             return Err(Failure::new(
@@ -111,24 +122,31 @@ impl OutboundPolicy {
                 format!("{most} rules are the most; a rule may list many names"),
             ));
         }
-        let mut owners: HashMap<&HostPattern, usize> = HashMap::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let number = FIRST_RULE + index as u32;
+        let mut listed = HashSet::new();
+        for pattern in self.rules.iter().flat_map(|rule| &rule.patterns) {
+            if !listed.insert(pattern) {
+                return Err(Failure::new(
+                    format!("two rules list '{pattern}'"),
+                    "list each name and network in one rule only",
+                ));
+            }
+            if self.exempt.contains(pattern) {
+                return Err(Failure::new(
+                    format!("'{pattern}' is exempt, and a rule limits it"),
+                    "leave out one of the two",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules, and what they list.
+    fn list(&self, numbers: &Numbers, entries: &mut OutboundEntries) -> Result<(), Failure> {
+        for rule in &self.rules {
+            let number = numbers.get(&name(rule)).unwrap_or(DEFAULT_RULE);
             entries.rules.push((number, self.entry(&rule.limits, rule.share)?));
             for pattern in &rule.patterns {
-                if owners.insert(pattern, index).is_some() {
-                    return Err(Failure::new(
-                        format!("two rules list '{pattern}'"),
-                        "list each name and network in one rule only",
-                    ));
-                }
                 match pattern {
-                    HostPattern::Network(_) if self.exempt.contains(pattern) => {
-                        return Err(Failure::new(
-                            format!("'{pattern}' is exempt, and a rule limits it"),
-                            "leave out one of the two",
-                        ));
-                    }
                     HostPattern::Network(_) => entries.networks.push((pattern.clone(), number)),
                     HostPattern::Wildcard(_) => {
                         entries.flags |= Settings::WILDCARDS;

@@ -10,7 +10,8 @@ use limiter_common::outbound::tables::Event;
 use limiter_common::verdict::Reason;
 use serde::Serialize;
 
-use crate::bpf::{HostTables, Pins};
+use crate::bpf::outbound::ON_CGROUPS;
+use crate::bpf::{HostTables, Pins, cgroup_link};
 use crate::state::{AttachedCgroup, HostRuleState, OutboundState};
 use crate::table;
 
@@ -23,7 +24,7 @@ pub struct OutboundStatus {
     pub errno: String,
     /// Whether refusals are only counted.
     pub monitor: bool,
-    /// In the order of their numbers.
+    /// First the rule for what is not listed.
     pub rules: Vec<HostRuleStatus>,
     /// What was counted beside the rules.
     pub events: BTreeMap<&'static str, u64>,
@@ -70,7 +71,7 @@ impl OutboundStatus {
         }
         let (events, unread) = (tables.events()?, tables.unread()?);
         Ok(Self {
-            cgroups: state.cgroups.into_iter().map(CgroupStatus::from).collect(),
+            cgroups: state.cgroups.into_iter().map(|cgroup| CgroupStatus::new(cgroup, pins)).collect(),
             errno: state.errno,
             monitor: state.monitor,
             rules,
@@ -131,9 +132,14 @@ impl OutboundStatus {
     }
 }
 
-impl From<AttachedCgroup> for CgroupStatus {
-    fn from(attached: AttachedCgroup) -> Self {
-        let active = fs::metadata(&attached.path).is_ok_and(|directory| directory.ino() == attached.id);
+impl CgroupStatus {
+    fn new(attached: AttachedCgroup, pins: &Pins) -> Self {
+        let is_on = |program| {
+            let link = pins.link(&cgroup_link(attached.id, program)).ok().flatten();
+            link.is_some_and(|link| link.target == attached.id)
+        };
+        let is_there = fs::metadata(&attached.path).is_ok_and(|directory| directory.ino() == attached.id);
+        let active = is_there && ON_CGROUPS.into_iter().all(is_on);
         Self { attached, active }
     }
 }

@@ -7,6 +7,7 @@ mod exact;
 mod handover;
 mod hooks;
 mod learning;
+mod restart;
 mod story;
 
 use limiter_tests::cgroup::Cgroup;

@@ -31,6 +31,7 @@ impl Arguments {
         let backoff =
             self.backoff.as_ref().map(|time| flag("--backoff", duration::parse(time))).transpose()?;
         order.trial = self.r#for.as_ref().map(|time| flag("--for", duration::parse(time))).transpose()?;
+        (order.keep, order.fresh) = (self.keep, self.fresh);
         self.inbound(&mut order, backoff)?;
         self.outbound(&mut order, backoff)?;
         if self.monitor {
@@ -40,13 +41,17 @@ impl Arguments {
         Ok(order)
     }
 
-    /// The file that is to be read, if any.
+    /// Whether a file has a part in what is to be done.
+    pub fn reads_file(&self) -> bool {
+        self.config.is_some() || self.interface.is_empty() && self.cgroup.is_empty()
+    }
+
+    /// What it says.
     fn file(&self) -> Result<Option<file::Config>, Failure> {
-        let path = match &self.config {
-            Some(path) => path,
-            None if !self.interface.is_empty() || !self.cgroup.is_empty() => return Ok(None),
-            None => Path::new(file::PATH),
-        };
+        if !self.reads_file() {
+            return Ok(None);
+        }
+        let path = self.config.as_deref().unwrap_or(Path::new(file::PATH));
         if self.config.is_none() && path.try_exists().is_ok_and(|exists| !exists) {
             return Err(Failure::new(
                 format!(

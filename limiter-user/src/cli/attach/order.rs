@@ -23,6 +23,8 @@ pub fn nothing() -> Result<Order, Failure> {
         policy: Policy { resets: Some(resets), ..Policy::default() },
         lists: [(List::Allow, Vec::new()), (List::Deny, Vec::new())],
         trial: None,
+        keep: false,
+        fresh: false,
         max_sources: DEFAULT_SOURCES,
         mode: Mode::default(),
     })

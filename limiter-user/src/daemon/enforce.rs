@@ -1,0 +1,273 @@
+//! Puts limits in force: programs on interfaces and cgroups, in the place of those that are there already, or beside nothing.
+//!
+//! A configuration and the programs that read it come together, and a link's program is exchanged in one step: so each packet
+//! and each call is judged by the old configuration or by the new one, and there is none that nobody judges. What is
+//! counted, held and learned stays where it is, under numbers that rules keep.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+
+use anyhow::Context as _;
+use aya::maps::MapData;
+use aya::programs::links::FdLink;
+use limiter_common::rule::Action;
+
+use super::words;
+use super::{Order, lists};
+use crate::bpf::outbound::ON_CGROUPS;
+use crate::bpf::{
+    self, Attached, HostTables, INBOUND, Link, Mode, Pins, Programs, XdpMode, cgroup_link, interface_link,
+    open::COUNT_OPEN,
+};
+use crate::cgroup::Cgroup;
+use crate::interface::{self, Interface};
+use crate::policy::{Entries, Policy};
+use crate::state::{AttachedCgroup, AttachedInterface, OutboundState, RuleState, State};
+
+/// Limits in force.
+pub struct Enforced {
+    /// Their programs.
+    pub programs: Programs,
+    /// Their rules, as the kernel has them.
+    pub entries: Entries,
+    /// The same in words, and where they are.
+    pub state: State,
+}
+
+/// Puts what is ordered in force. `before` is what is in force now, or was when its daemon was killed.
+///
+/// # Errors
+///
+/// Whatever keeps the limits from holding. Then everything is as it was before.
+pub async fn enforce(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<Enforced> {
+    let numbering = before.map(|before| before.numbering.clone()).unwrap_or_default();
+    let entries = order.policy.entries_after(&numbering)?;
+    let cgroups = Cgroup::all(&order.cgroups)?;
+    let interfaces = interface::named(&order.interfaces).await?;
+    for interface in &interfaces {
+        if let Some(id) = interface.xdp_program
+            && pins.link(&interface_link(interface.index))?.is_none()
+        {
+            return Err(bpf::other_program(interface, id).into());
+        }
+    }
+    pins.create()?;
+    let mut programs = Programs::load_pinned(&entries, order.max_sources, pins)?;
+    bpf::reset_numbers(pins, &entries.numbering, &numbering)?;
+
+    let mut change = Change::begin(pins, before)?;
+    let mut state = State {
+        interfaces: before.map(|before| before.interfaces.clone()).unwrap_or_default(),
+        rules: rules(&order.policy, &entries),
+        numbering: entries.numbering.clone(),
+        outbound: outbound(&order.policy, &entries, &cgroups),
+        lists: lists::words(&order.lists),
+        detaches_at: None,
+    };
+    // Written before anything is exchanged: whoever is killed here leaves the numbers that the new programs count under.
+    state.save()?;
+    pins.pin_maps(programs.maps())?;
+    lists::change(order, pins, before)?;
+    change.cgroups(&mut programs, &cgroups, &order.policy)?;
+    change.count_open(&mut programs, &entries)?;
+    state.interfaces = change.interfaces(&mut programs, &interfaces, order)?;
+    state.save()?;
+    change.commit()?;
+    if before.is_some()
+        && let Some(outbound) = &entries.outbound
+    {
+        HostTables::pinned(pins)?.follow(outbound)?;
+    }
+    Ok(Enforced { programs, entries, state })
+}
+
+/// Exchanges links one by one. Dropped before [`Self::commit`], it puts back what was there.
+struct Change<'a> {
+    pins: &'a Pins,
+    before: Option<&'a State>,
+    configuration: Vec<(&'static str, MapData)>,
+    /// Links with another program, and the one they had.
+    replaced: Vec<(Link, OwnedFd)>,
+    /// Links that were not there.
+    attached: Vec<String>,
+    /// All that are to be there.
+    wanted: BTreeSet<String>,
+    is_done: bool,
+}
+
+impl<'a> Change<'a> {
+    fn begin(pins: &'a Pins, before: Option<&'a State>) -> anyhow::Result<Self> {
+        Ok(Self {
+            pins,
+            before,
+            configuration: pins.configuration()?,
+            replaced: Vec::new(),
+            attached: Vec::new(),
+            wanted: BTreeSet::new(),
+            is_done: false,
+        })
+    }
+
+    /// Puts a program behind the link with this name, if there is one on this target; says whether there was.
+    fn replace(
+        &mut self,
+        name: &str,
+        target: u64,
+        programs: &Programs,
+        program: &str,
+    ) -> anyhow::Result<bool> {
+        self.wanted.insert(name.to_owned());
+        let Some(link) = self.pins.link(name)?.filter(|link| link.target == target) else { return Ok(false) };
+        let old = link
+            .replace(programs.fd(program)?)
+            .with_context(|| format!("cannot exchange the program of link {name}"))?;
+        self.replaced.push((link, old));
+        Ok(true)
+    }
+
+    fn attach(&mut self, name: &str, link: FdLink) -> anyhow::Result<()> {
+        self.pins.pin_link(name, link)?;
+        self.attached.push(name.to_owned());
+        Ok(())
+    }
+
+    fn cgroups(
+        &mut self,
+        programs: &mut Programs,
+        cgroups: &[Cgroup],
+        policy: &Policy,
+    ) -> anyhow::Result<()> {
+        if policy.outbound.is_none() {
+            return Ok(());
+        }
+        for cgroup in cgroups {
+            for program in ON_CGROUPS {
+                let name = cgroup_link(cgroup.id, program);
+                if !self.replace(&name, cgroup.id, programs, program)? {
+                    let link = programs
+                        .attach_one_to_cgroup(program, &cgroup.open()?)
+                        .with_context(|| format!("cannot limit cgroup {}", cgroup.name))?;
+                    self.attach(&name, link)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count_open(&mut self, programs: &mut Programs, entries: &Entries) -> anyhow::Result<()> {
+        if !entries.watch_handshakes() {
+            return Ok(());
+        }
+        let root = Cgroup::open_root()?;
+        if !self.replace(COUNT_OPEN, root.metadata()?.ino(), programs, COUNT_OPEN)? {
+            let link = programs.attach_count_open(&root)?;
+            self.attach(COUNT_OPEN, link)?;
+        }
+        Ok(())
+    }
+
+    fn interfaces(
+        &mut self,
+        programs: &mut Programs,
+        interfaces: &[Interface],
+        order: &Order,
+    ) -> anyhow::Result<Vec<AttachedInterface>> {
+        let answers = order.policy.rules.iter().any(|rule| rule.action == Action::Reset && !rule.monitor);
+        let action = if answers { Action::Reset } else { Action::Drop };
+        let mut attached = Vec::with_capacity(interfaces.len());
+        for interface in interfaces {
+            let name = interface_link(interface.index);
+            let before = self.before.and_then(|before| before.interface(interface.index)).cloned();
+            let fits = before
+                .as_ref()
+                .is_some_and(|before| mode_fits(before.xdp_mode, interface, order.mode, action));
+            if fits && self.replace(&name, interface.index.into(), programs, INBOUND)? {
+                attached.extend(
+                    before.map(|before| AttachedInterface { name: interface.name.clone(), ..before }),
+                );
+                continue;
+            }
+            self.wanted.insert(name.clone());
+            if self.pins.link(&name)?.is_some() {
+                eprintln!(
+                    "limiterctl: {} changes its XDP mode: for a moment nothing is limited there",
+                    interface.name
+                );
+            }
+            self.pins.detach(&name)?;
+            let free = Interface { xdp_program: None, ..interface.clone() };
+            let Attached { link, mode, why_generic } =
+                bpf::attach(programs.inbound(), &free, order.mode, action)?;
+            self.attach(&name, link)?;
+            attached.push(AttachedInterface {
+                name: interface.name.clone(),
+                index: interface.index,
+                xdp_mode: mode,
+                why_generic,
+            });
+        }
+        Ok(attached)
+    }
+
+    /// Takes off what is not wanted any more; from here on there is no way back.
+    fn commit(mut self) -> anyhow::Result<()> {
+        self.is_done = true;
+        for name in self.pins.links()?.iter().filter(|name| !self.wanted.contains(*name)) {
+            self.pins.detach(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        for (link, old) in &self.replaced {
+            if let Err(error) = link.replace(old.as_fd()) {
+                eprintln!("limiterctl: cannot put a program back: {error}");
+            }
+        }
+        let put_back = || {
+            self.attached.iter().try_for_each(|name| self.pins.detach(name))?;
+            for (name, map) in &self.configuration {
+                self.pins.replace_map(name, |path| map.pin(path))?;
+            }
+            self.before.map_or(Ok(()), State::save)
+        };
+        if let Err(error) = put_back() {
+            eprintln!("limiterctl: cannot put everything back: {error:#}");
+        }
+    }
+}
+
+/// Whether a program may stay in the mode that it has.
+fn mode_fits(is: XdpMode, interface: &Interface, wanted: Mode, action: Action) -> bool {
+    match (wanted, is) {
+        (Mode::Native, XdpMode::Native) | (Mode::Generic | Mode::Auto, XdpMode::Generic) => true,
+        (Mode::Auto, XdpMode::Native) => !bpf::vanishes(interface, action),
+        (Mode::Native, XdpMode::Generic) | (Mode::Generic, XdpMode::Native) => false,
+    }
+}
+
+fn rules(policy: &Policy, entries: &Entries) -> Vec<RuleState> {
+    let number = |name: &str| entries.numbering.inbound.get(name).unwrap_or_default();
+    policy.rules.iter().map(|rule| RuleState::new(rule, number(&rule.name))).collect()
+}
+
+fn outbound(policy: &Policy, entries: &Entries, cgroups: &[Cgroup]) -> Option<OutboundState> {
+    let policy = policy.outbound.as_ref()?;
+    let attached = |cgroup: &Cgroup| AttachedCgroup {
+        name: cgroup.name.clone(),
+        path: cgroup.path.clone(),
+        id: cgroup.id,
+    };
+    Some(OutboundState {
+        cgroups: cgroups.iter().map(attached).collect(),
+        rules: words::host_rules(policy, &entries.numbering.outbound),
+        errno: policy.errno.to_string(),
+        monitor: policy.monitor,
+    })
+}

@@ -1,0 +1,161 @@
+//! What goes on while limits are in force: tables are kept, sockets compared, names resolved, counters shown.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use aya::maps::MapData;
+use limiter_common::maps;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::alarm::Alarm;
+use super::enforce::{Enforced, enforce};
+use super::handover::{self, Handover};
+use super::reconcile::Reconciler;
+use super::{Order, Signals, Wish, live, words};
+use crate::bpf::{HostTables, Pins, Programs, SourceTable, Tables};
+use crate::clock;
+use crate::config::hostname::HostPattern;
+use crate::dns::{self, News, Watch};
+use crate::policy::Policy;
+use crate::state::State;
+
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a flood goes on.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often addresses are collected that nobody resolves any more.
+const COLLECT_EVERY: Duration = Duration::from_mins(1);
+
+/// Limits in force, and all that looks after them.
+pub struct Session {
+    programs: Programs,
+    state: State,
+    /// Tables with a state for each source, name or address.
+    sources: Vec<SourceTable>,
+    pending: SourceTable,
+    inbound: Tables<MapData>,
+    outbound: Option<HostTables>,
+    reconciler: Option<Reconciler>,
+    alarm: Option<Alarm>,
+    handover: Option<Handover>,
+    watch: Watch,
+    before: Option<live::Sum>,
+}
+
+impl Session {
+    /// Puts what is ordered in force, in the place of what was.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the limits from holding. Then everything is as it was.
+    pub async fn begin(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<Self> {
+        let watch = Watch::new(exact_names(&order.policy))?;
+        let Enforced { mut programs, entries, state } = enforce(order, pins, before).await?;
+        let mut reconciler = Reconciler::new(&entries, pins)?;
+        if let Some(reconciler) = &mut reconciler {
+            // What was open before anybody counted is not worth a word.
+            reconciler.reconcile(&mut programs, false).await?;
+        }
+        let table = |name| SourceTable::map(&pins.map(name)?);
+        let limits_hosts = order.policy.outbound.is_some();
+        Ok(Self {
+            sources: [maps::SOURCES, maps::KNOWN, maps::STATES, maps::SHARED_STATES]
+                .into_iter()
+                .map(table)
+                .collect::<Result<_, _>>()?,
+            pending: table(maps::PENDING)?,
+            inbound: Tables::<MapData>::pinned(pins)?,
+            outbound: limits_hosts.then(|| HostTables::pinned(pins)).transpose()?,
+            reconciler,
+            alarm: Alarm::new(&state.rules, pins)?,
+            handover: limits_hosts.then(|| Handover::open(pins)).transpose()?,
+            watch,
+            before: None,
+            programs,
+            state,
+        })
+    }
+
+    /// What is in force, in words.
+    pub const fn state(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// Shows the counters on a terminal, keeps the tables, and resolves listed names, until something is asked for.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub async fn keep(&mut self, signals: &mut Signals) -> anyhow::Result<Wish> {
+        let mut show = lenient(SHOW_EVERY);
+        let mut sweep = interval(SourceTable::SWEEP_EVERY);
+        let mut reconcile = lenient(Reconciler::EVERY);
+        let mut collect = interval(COLLECT_EVERY);
+        let mut look = interval(LOOK_EVERY);
+        let live = io::stdout().is_terminal();
+        let wish = loop {
+            tokio::select! {
+                wish = signals.recv() => break wish,
+                _ = sweep.tick() => self.sweep(),
+                _ = reconcile.tick() => if let Some(reconciler) = &mut self.reconciler {
+                    reconciler.keep(&mut self.programs).await;
+                },
+                _ = collect.tick() => if let Some(outbound) = &mut self.outbound { outbound.sweep(clock::now())?; },
+                name = handover::next(self.handover.as_mut()) => self.watch.add(name?),
+                news = self.watch.next() => self.learn(news)?,
+                _ = look.tick() => if let Some(alarm) = &mut self.alarm { alarm.look(); },
+                _ = show.tick(), if live => self.show()?,
+            }
+        };
+        if live {
+            println!();
+        }
+        Ok(wish)
+    }
+
+    fn sweep(&self) {
+        for table in &self.sources {
+            table.sweep();
+        }
+        self.pending.sweep_pending();
+    }
+
+    fn learn(&mut self, news: News) -> anyhow::Result<()> {
+        match news {
+            News::Answer(answer) => {
+                for message in dns::message::answers(&answer.name, &answer.addresses)? {
+                    self.programs.teach_answer(&message)?;
+                }
+            }
+            News::Failing { name, why } => words::warn_unresolved(&name, &why),
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) -> anyhow::Result<()> {
+        let now = live::sum(&self.inbound, self.outbound.as_ref(), &self.state)?;
+        // Back to the start of the line, and clear what the last one left behind it.
+        print!("\r{}\x1b[K", live::line(&now, self.before.as_ref()));
+        io::stdout().flush()?;
+        self.before = Some(now);
+        Ok(())
+    }
+}
+
+/// One that makes up for nothing it missed.
+fn lenient(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// The names that the daemon resolves itself.
+fn exact_names(policy: &Policy) -> Vec<String> {
+    let rules = policy.outbound.iter().flat_map(|outbound| &outbound.rules);
+    let patterns = rules.flat_map(|rule| &rule.patterns);
+    patterns
+        .filter_map(|pattern| match pattern {
+            HostPattern::Exact(name) => Some(name.clone()),
+            HostPattern::Wildcard(_) | HostPattern::Network(_) => None,
+        })
+        .collect()
+}
