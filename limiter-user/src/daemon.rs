@@ -19,10 +19,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::bpf::lists::List;
 use crate::bpf::{Mode, Pins};
 use crate::config::network::Network;
+use crate::control::{Control, Problem, Reloaded, Request};
 use crate::failure::Failure;
 use crate::host;
 use crate::policy::Policy;
-use crate::state::{Lock, State};
+use crate::state::{Lock, State, difference};
 use crate::table;
 use session::Session;
 use trial::Trial;
@@ -78,8 +79,10 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
         eprintln!("limiterctl: going on with what an earlier limiterctl had attached");
     }
     let mut remover = Remover { pins: &pins, is_armed: before.is_none() };
-    let mut session = Session::begin(&order, &pins, before.as_ref()).await?;
+    let plan = enforce::plan(&order, &pins, before.as_ref()).await?;
+    let mut session = Session::begin(&order, plan, &pins, before.as_ref()).await?;
     remover.is_armed = !order.keep;
+    let mut control = Control::listen()?;
     let mut trial = Trial::begin(order.trial)?;
     session.state().detaches_at = order.trial.map(|time| table::time(time.as_nanos() as i64));
     session.state().save()?;
@@ -92,27 +95,43 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
                 remover.is_armed = true;
                 Wish::End
             }
-            wish = session.keep(&mut signals) => wish?,
+            wish = session.keep(&mut signals, &mut control) => wish?,
         };
         match wish {
             Wish::End => break,
-            Wish::Reload => match reload(&order, reread.as_ref(), &pins, &mut session).await {
-                Ok(new) => order = new,
-                Err(error) => words::not_reloaded(&error),
-            },
+            Wish::Reload(first) => {
+                // All that wait want the same, and it takes a while.
+                let mut requests: Vec<_> = first.into_iter().collect();
+                requests.extend(std::iter::from_fn(|| control.waiting()));
+                let dry_run = !requests.is_empty() && requests.iter().all(|request| request.reload.dry_run);
+                let result = reload(&order, reread.as_ref(), &pins, &mut session, dry_run).await;
+                let answer = result.as_ref().map(|(_, changes)| changes).map_err(Problem::from);
+                for request in requests {
+                    let dry_run = request.reload.dry_run;
+                    let reloaded = |changes: &Vec<String>| Reloaded { changes: changes.clone(), dry_run };
+                    // Who has gone away meanwhile needs no answer.
+                    let _ = request.answer.send(answer.clone().map(reloaded));
+                }
+                match result {
+                    Ok((Some(new), _)) => order = new,
+                    Ok((None, _)) => {}
+                    Err(error) => words::not_reloaded(&error),
+                }
+            }
         }
     }
     println!("limiterctl: {}", if remover.is_armed { "detached" } else { "ended; its limits stay in force" });
     Ok(())
 }
 
-/// Puts in force what is written now; all of it, or nothing.
+/// Puts in force what is written now, all of it or nothing; gives the new order, and what it changed. A dry run only tells.
 async fn reload(
     order: &Order,
     reread: Option<&Reread>,
     pins: &Pins,
     session: &mut Session,
-) -> anyhow::Result<Order> {
+    dry_run: bool,
+) -> anyhow::Result<(Option<Order>, Vec<String>)> {
     let reread = reread.ok_or_else(|| {
         Failure::new(
             "there is nothing to read anew: the limits were given on the command line",
@@ -120,13 +139,21 @@ async fn reload(
         )
     })?;
     let new = Order { keep: order.keep, trial: order.trial, ..reread()? };
-    let detaches_at = session.state().detaches_at.clone();
     let before = session.state().clone();
-    *session = Session::begin(&new, pins, Some(&before)).await?;
-    session.state().detaches_at = detaches_at;
+    let plan = enforce::plan(&new, pins, Some(&before)).await?;
+    let changes = difference(&before, &plan.state);
+    if dry_run {
+        return Ok((None, changes));
+    }
+    let is_same = session.has(&plan) && new.mode == order.mode && new.max_sources == order.max_sources;
+    if is_same {
+        return Ok((Some(new), changes));
+    }
+    *session = Session::begin(&new, plan, pins, Some(&before)).await?;
+    session.state().detaches_at = before.detaches_at;
     session.state().save()?;
-    println!("limiterctl: reloaded");
-    Ok(new)
+    words::reloaded(&changes);
+    Ok((Some(new), changes))
 }
 
 /// Takes off and removes whatever is pinned, however this process ends short of SIGKILL, unless it is to stay.
@@ -150,7 +177,8 @@ impl Drop for Remover<'_> {
 /// What the daemon is asked to do.
 enum Wish {
     End,
-    Reload,
+    /// By somebody who waits for an answer, or by a signal.
+    Reload(Option<Request>),
 }
 
 /// SIGINT and SIGTERM end it, SIGHUP makes it reload.
@@ -174,7 +202,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Wish::End,
             _ = self.terminate.recv() => Wish::End,
-            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.hangup.recv() => Wish::Reload(None),
         }
     }
 }

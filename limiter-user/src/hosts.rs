@@ -64,7 +64,7 @@ impl Host {
         };
         Ok(Self {
             name: text(host),
-            rule: state.rule(id.rule()).map(crate::state::HostRuleState::name).unwrap_or_default(),
+            rule: state.rule(id.rule()).map(crate::state::HostRuleState::called).unwrap_or_default(),
             refused_now: wait > 0,
             retry_after_ms: wait.div_ceil(1_000_000),
             allowed: host.allowed,

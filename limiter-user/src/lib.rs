@@ -4,6 +4,7 @@
 //!
 //! - [`cli`] is a file a verb: raw arguments in, checked ones out, an exit code back
 //! - [`daemon`] runs while limits are attached; [`status`] tells what they did, and needs no daemon
+//! - [`control`] is the daemon's socket, both ends of it, on [`http`]
 //! - [`open`] tells who holds how many connections; [`sockets`] is the kernel's list of them
 //! - [`why`] says why a destination is refused, [`hosts`] lists those that are known
 //! - [`flood`] tells whether strangers are over what they share
@@ -21,12 +22,14 @@ pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod dns;
 pub mod failure;
 pub mod flood;
 pub mod host;
 pub mod hosts;
+pub mod http;
 pub mod interface;
 pub mod namespace;
 pub mod open;

@@ -2,6 +2,8 @@
 //!
 //! The counters are in pinned maps, the names and words that go with them are here. Both vanish at a reboot.
 
+mod difference;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -20,6 +22,7 @@ use crate::bpf::XdpMode;
 use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 use crate::policy::Numbering;
+pub use difference::difference;
 
 /// What uses up a rate, in words.
 pub const HANDSHAKE: &str = "handshake";
@@ -85,6 +88,9 @@ pub struct AttachedCgroup {
 pub struct HostRuleState {
     /// Its number in the maps.
     pub number: u32,
+    /// Its name, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What it lists: `google.com`, `*.google.com`, `192.0.2.0/24`; `default` or `per-ip` where it lists nothing.
     pub hosts: Vec<String>,
     /// `20/second burst 20`.
@@ -109,9 +115,9 @@ impl OutboundState {
 }
 
 impl HostRuleState {
-    /// What it lists, in one word.
-    pub fn name(&self) -> String {
-        self.hosts.join(",")
+    /// What it is called: by its name, or by what it lists.
+    pub fn called(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.hosts.join(","))
     }
 
     /// The limit on something, as written.

@@ -212,7 +212,7 @@ impl Inquiry {
             let reason = if pause.is_some() { Reason::Backoff } else { kind.reason(who.rule) };
             limits.push(Held {
                 subject: subject.to_owned(),
-                rule: words.map(crate::state::HostRuleState::name).unwrap_or_default(),
+                rule: words.map(crate::state::HostRuleState::called).unwrap_or_default(),
                 kind: kind.reason(DEFAULT_RULE).as_str(),
                 limit: limit.to_owned(),
                 refused: (retry > 0).then_some(reason.as_str()),

@@ -17,6 +17,7 @@
 pub mod bpf;
 pub mod cgroup;
 pub mod client;
+pub mod control;
 #[path = "../../limiter-common/tests/corpus/mod.rs"]
 pub mod corpus;
 pub mod daemon;

@@ -1,4 +1,4 @@
-//! The room for what has no safe wrapper: `pre_exec`, options of sockets, ethtool's ioctl.
+//! The room for what has no safe wrapper: `pre_exec`, a user for a thread, options of sockets, ethtool's ioctl.
 
 #![expect(unsafe_code, reason = "system calls that neither std nor nix nor socket2 wrap")]
 
@@ -54,6 +54,13 @@ pub fn lead_session(command: &mut Command) {
     let enter = || -> io::Result<()> { Ok(setsid().map(drop)?) };
     // SAFETY: between fork and exec one system call is made; nothing is allocated, no lock is taken.
     unsafe { command.pre_exec(enter) };
+}
+
+/// Makes this thread, and no other, act as this user from now on. (The C library's function would do it for all.)
+pub fn become_user(id: u32) -> io::Result<()> {
+    // SAFETY: numbers in, a number out.
+    let result = unsafe { libc::syscall(libc::SYS_setresuid, id, id, id) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Lets a packet socket receive from, and send on, one interface.

@@ -122,6 +122,7 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
             }
             sent
         });
+        let _stop = Stop(&done);
         for _ in 0..rounds {
             drop(daemon.take().map(|daemon| daemon.signal(Signal::SIGKILL)));
             daemon = Some(scene.server.attach(&on("10/s burst 10")));
@@ -137,6 +138,15 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
     assert_eq!(scene.pins(), pins, "pins come and go with what they are for");
     drop(daemon.map(|daemon| daemon.signal(Signal::SIGTERM)));
     assert!(!scene.server.has_pins());
+}
+
+/// Ends what looks at it, also where the test does not come to its end.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// How many frames the link took from its sender and did not deliver.

@@ -165,11 +165,8 @@ enum ChargeArgument {
 /// Runs until it is told to stop.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let order = arguments.check()?;
-    let reread: Option<Reread> = if arguments.reads_file() {
-        Some(Box::new(move || Ok(arguments.check()?)))
-    } else {
-        None
-    };
+    let reread: Option<Reread> =
+        if arguments.reads_file() { Some(Box::new(move || Ok(arguments.check()?))) } else { None };
     daemon::run(order, reread).await?;
     Ok(ExitCode::SUCCESS)
 }

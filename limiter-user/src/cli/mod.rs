@@ -8,6 +8,7 @@ mod confirm;
 mod detach;
 mod list;
 mod prefixes;
+mod reload;
 mod status;
 pub(crate) mod translate;
 mod why;
@@ -30,6 +31,7 @@ enum Verb {
     Attach(Box<attach::Arguments>),
     Detach(detach::Arguments),
     Check(check::Arguments),
+    Reload(reload::Arguments),
     Status(status::Arguments),
     List(list::Arguments),
     Why(why::Arguments),
@@ -66,6 +68,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Attach(arguments) => attach::run(*arguments).await,
             Verb::Check(arguments) => check::run(&arguments).await,
             Verb::Detach(arguments) => detach::run(&arguments).await,
+            Verb::Reload(arguments) => reload::run(&arguments).await,
             Verb::Status(arguments) => status::run(&arguments).await,
             Verb::List(arguments) => list::run(&arguments),
             Verb::Why(arguments) => why::run(&arguments),

@@ -35,12 +35,22 @@ pub struct Enforced {
     pub state: State,
 }
 
-/// Puts what is ordered in force. `before` is what is in force now, or was when its daemon was killed.
+/// What is to be put in force, and where.
+pub struct Plan {
+    /// The rules, as the kernel will have them.
+    pub entries: Entries,
+    cgroups: Vec<Cgroup>,
+    interfaces: Vec<Interface>,
+    /// The same in words, with the interfaces as they are to be.
+    pub state: State,
+}
+
+/// Finds out what is to be done. `before` is what is in force now, or was when its daemon was killed.
 ///
 /// # Errors
 ///
-/// Whatever keeps the limits from holding. Then everything is as it was before.
-pub async fn enforce(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<Enforced> {
+/// What is ordered cannot be held; interfaces and cgroups that are not there, or taken. Nothing is changed.
+pub async fn plan(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<Plan> {
     let numbering = before.map(|before| before.numbering.clone()).unwrap_or_default();
     let entries = order.policy.entries_after(&numbering)?;
     let cgroups = Cgroup::all(&order.cgroups)?;
@@ -52,20 +62,38 @@ pub async fn enforce(order: &Order, pins: &Pins, before: Option<&State>) -> anyh
             return Err(bpf::other_program(interface, id).into());
         }
     }
-    pins.create()?;
-    let mut programs = Programs::load_pinned(&entries, order.max_sources, pins)?;
-    bpf::reset_numbers(pins, &entries.numbering, &numbering)?;
-
-    let mut change = Change::begin(pins, before)?;
-    let mut state = State {
-        interfaces: before.map(|before| before.interfaces.clone()).unwrap_or_default(),
+    let attached = |interface: &Interface| AttachedInterface {
+        name: interface.name.clone(),
+        index: interface.index,
+        xdp_mode: XdpMode::Generic,
+        why_generic: None,
+    };
+    let state = State {
+        interfaces: interfaces.iter().map(attached).collect(),
         rules: rules(&order.policy, &entries),
         numbering: entries.numbering.clone(),
         outbound: outbound(&order.policy, &entries, &cgroups),
         lists: lists::words(&order.lists),
         detaches_at: None,
     };
+    Ok(Plan { entries, cgroups, interfaces, state })
+}
+
+/// Puts what is planned in force.
+///
+/// # Errors
+///
+/// Whatever keeps the limits from holding. Then everything is as it was before.
+pub fn enforce(order: &Order, plan: Plan, pins: &Pins, before: Option<&State>) -> anyhow::Result<Enforced> {
+    let Plan { entries, cgroups, interfaces, mut state } = plan;
+    pins.create()?;
+    let mut programs = Programs::load_pinned(&entries, order.max_sources, pins)?;
+    let numbering = before.map(|before| before.numbering.clone()).unwrap_or_default();
+    bpf::reset_numbers(pins, &entries.numbering, &numbering)?;
+
+    let mut change = Change::begin(pins, before)?;
     // Written before anything is exchanged: whoever is killed here leaves the numbers that the new programs count under.
+    state.interfaces = before.map(|before| before.interfaces.clone()).unwrap_or_default();
     state.save()?;
     pins.pin_maps(programs.maps())?;
     lists::change(order, pins, before)?;

@@ -8,16 +8,17 @@ use limiter_common::maps;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::alarm::Alarm;
-use super::enforce::{Enforced, enforce};
+use super::enforce::{Enforced, Plan, enforce};
 use super::handover::{self, Handover};
 use super::reconcile::Reconciler;
 use super::{Order, Signals, Wish, live, words};
 use crate::bpf::{HostTables, Pins, Programs, SourceTable, Tables};
 use crate::clock;
 use crate::config::hostname::HostPattern;
+use crate::control::Control;
 use crate::dns::{self, News, Watch};
-use crate::policy::Policy;
-use crate::state::State;
+use crate::policy::{Entries, Policy};
+use crate::state::{State, difference};
 
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether a flood goes on.
@@ -28,6 +29,7 @@ const COLLECT_EVERY: Duration = Duration::from_mins(1);
 /// Limits in force, and all that looks after them.
 pub struct Session {
     programs: Programs,
+    entries: Entries,
     state: State,
     /// Tables with a state for each source, name or address.
     sources: Vec<SourceTable>,
@@ -42,14 +44,19 @@ pub struct Session {
 }
 
 impl Session {
-    /// Puts what is ordered in force, in the place of what was.
+    /// Puts what is planned in force, in the place of what was.
     ///
     /// # Errors
     ///
     /// Whatever keeps the limits from holding. Then everything is as it was.
-    pub async fn begin(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<Self> {
-        let watch = Watch::new(exact_names(&order.policy))?;
-        let Enforced { mut programs, entries, state } = enforce(order, pins, before).await?;
+    pub async fn begin(
+        order: &Order,
+        plan: Plan,
+        pins: &Pins,
+        before: Option<&State>,
+    ) -> anyhow::Result<Self> {
+        let watch = Watch::new(exact_names(&order.policy));
+        let Enforced { mut programs, entries, state } = enforce(order, plan, pins, before)?;
         let mut reconciler = Reconciler::new(&entries, pins)?;
         if let Some(reconciler) = &mut reconciler {
             // What was open before anybody counted is not worth a word.
@@ -71,8 +78,14 @@ impl Session {
             watch,
             before: None,
             programs,
+            entries,
             state,
         })
+    }
+
+    /// Whether the kernel has all of a plan already.
+    pub fn has(&self, plan: &Plan) -> bool {
+        plan.entries == self.entries && difference(&self.state, &plan.state).is_empty()
     }
 
     /// What is in force, in words.
@@ -85,7 +98,7 @@ impl Session {
     /// # Errors
     ///
     /// As the kernel says.
-    pub async fn keep(&mut self, signals: &mut Signals) -> anyhow::Result<Wish> {
+    pub async fn keep(&mut self, signals: &mut Signals, control: &mut Control) -> anyhow::Result<Wish> {
         let mut show = lenient(SHOW_EVERY);
         let mut sweep = interval(SourceTable::SWEEP_EVERY);
         let mut reconcile = lenient(Reconciler::EVERY);
@@ -95,6 +108,7 @@ impl Session {
         let wish = loop {
             tokio::select! {
                 wish = signals.recv() => break wish,
+                request = control.next() => break Wish::Reload(Some(request)),
                 _ = sweep.tick() => self.sweep(),
                 _ = reconcile.tick() => if let Some(reconciler) = &mut self.reconciler {
                     reconciler.keep(&mut self.programs).await;

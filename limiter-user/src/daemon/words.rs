@@ -63,6 +63,14 @@ pub fn warn_unresolved(name: &str, why: &str) {
     );
 }
 
+/// Says what a reload has changed.
+pub fn reloaded(changes: &[String]) {
+    println!("limiterctl: reloaded");
+    for change in changes {
+        println!("  {change}");
+    }
+}
+
 /// Says why what is written now was not put in force.
 pub fn not_reloaded(error: &anyhow::Error) {
     eprintln!("limiterctl: not reloaded, everything is as it was: {error:#}");
@@ -119,8 +127,9 @@ fn describe(rule: &RuleState) -> String {
 
 /// The rules for destinations in words.
 pub fn host_rules(policy: &OutboundPolicy, numbers: &Numbers) -> Vec<HostRuleState> {
-    let state = |number, hosts, limits: &HostLimits, backoff: Option<Duration>, share| HostRuleState {
+    let state = |number, name, hosts, limits: &HostLimits, backoff: Option<Duration>, share| HostRuleState {
         number,
+        name,
         hosts,
         rate: limits.rate.map(|rate| rate.to_string()),
         lookups: limits.lookups.map(|rate| rate.to_string()),
@@ -133,15 +142,15 @@ pub fn host_rules(policy: &OutboundPolicy, numbers: &Numbers) -> Vec<HostRuleSta
     let mut rules = Vec::new();
     // Without a default rule there is nothing to hold, but what is counted needs a name.
     let default = policy.default.clone().unwrap_or_default();
-    rules.push(state(DEFAULT_RULE, vec!["default".into()], &default, backoff(&default), Share::Host));
+    rules.push(state(DEFAULT_RULE, None, vec!["default".into()], &default, backoff(&default), Share::Host));
     if let Some(rate) = policy.per_ip {
         let limits = HostLimits { rate: Some(rate), ..HostLimits::default() };
-        rules.push(state(PER_IP_RULE, vec!["per-ip".into()], &limits, None, Share::Host));
+        rules.push(state(PER_IP_RULE, None, vec!["per-ip".into()], &limits, None, Share::Host));
     }
     rules.extend(policy.rules.iter().map(|rule| {
         let number = numbers.get(&outbound::name(rule)).unwrap_or(DEFAULT_RULE);
         let hosts = rule.patterns.iter().map(ToString::to_string).collect();
-        state(number, hosts, &rule.limits, backoff(&rule.limits), rule.share)
+        state(number, rule.name.clone(), hosts, &rule.limits, backoff(&rule.limits), rule.share)
     }));
     rules
 }

@@ -50,7 +50,8 @@ pub enum News {
 
 /// Names that are kept resolved.
 pub struct Watch {
-    resolver: TokioResolver,
+    /// Or why there is none.
+    resolver: Result<TokioResolver, String>,
     schedule: Schedule,
     running: FuturesUnordered<BoxFuture<'static, (String, Addresses)>>,
     /// Listed names whose last question had no answer, and why.
@@ -60,21 +61,13 @@ pub struct Watch {
 type Addresses = anyhow::Result<Vec<(IpAddr, u32)>>;
 
 impl Watch {
-    /// All names are asked for as soon as [`Self::next`] is called.
-    ///
-    /// # Errors
-    ///
-    /// A resolv.conf that cannot be read.
-    pub fn new(names: impl IntoIterator<Item = String>) -> anyhow::Result<Self> {
-        let mut builder = TokioResolver::builder_tokio()?;
-        let options = builder.options_mut();
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        // Each question is to be a real one: when it is asked again is decided here.
-        options.cache_size = 0;
-        Ok(Self::with(builder.build()?, names))
+    /// All names are asked for as soon as [`Self::next`] is called. Without a resolver each question fails; limits hold all
+    /// the same.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self::with(resolver().map_err(|error| format!("{error:#}")), names)
     }
 
-    fn with(resolver: TokioResolver, names: impl IntoIterator<Item = String>) -> Self {
+    fn with(resolver: Result<TokioResolver, String>, names: impl IntoIterator<Item = String>) -> Self {
         Self {
             resolver,
             schedule: Schedule::new(names, Instant::now()),
@@ -134,6 +127,16 @@ impl Watch {
     }
 }
 
+/// As the system's resolv.conf says.
+fn resolver() -> anyhow::Result<TokioResolver> {
+    let mut builder = TokioResolver::builder_tokio()?;
+    let options = builder.options_mut();
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    // Each question is to be a real one: when it is asked again is decided here.
+    options.cache_size = 0;
+    Ok(builder.build()?)
+}
+
 /// Ends then; never, where there is no then.
 async fn until(due: Option<Instant>) {
     match due {
@@ -142,8 +145,11 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-async fn ask(resolver: TokioResolver, name: String) -> (String, Addresses) {
-    let addresses = addresses(&resolver, &name).await;
+async fn ask(resolver: Result<TokioResolver, String>, name: String) -> (String, Addresses) {
+    let addresses = match resolver {
+        Ok(resolver) => addresses(&resolver, &name).await,
+        Err(why) => Err(anyhow::Error::msg(why)),
+    };
     (name, addresses)
 }
 
@@ -229,7 +235,7 @@ mod tests {
         let config = ResolverConfig::from_name_servers(vec![server]);
         let builder =
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
-        Watch::with(builder.build().unwrap(), names.iter().map(ToString::to_string))
+        Watch::with(Ok(builder.build().unwrap()), names.iter().map(ToString::to_string))
     }
 
     fn runtime() -> Runtime {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use limiter_common::gcra::Limit;
+use limiter_common::gcra::{Limit, MAX_HORIZON};
 use limiter_common::maps::{MAX_HOST_RULES, MAX_NETWORKS, MAX_PATTERNS};
 use limiter_common::outbound::{
     DEFAULT_RULE, EXEMPT, FIRST_RULE, HostRule as Entry, Kind, PER_IP_RULE, Settings,
@@ -56,8 +56,11 @@ pub struct OutboundEntries {
     pub flags: u32,
 }
 
-/// What a rule is called: what it lists.
+/// What a rule is called: by its own name, or by what it lists.
 pub fn name(rule: &HostRule) -> String {
+    if let Some(name) = &rule.name {
+        return name.clone();
+    }
     let patterns: Vec<_> = rule.patterns.iter().map(ToString::to_string).collect();
     patterns.join(",")
 }
@@ -173,6 +176,9 @@ impl OutboundPolicy {
     fn entry(&self, limits: &HostLimits, share: Share) -> Result<Entry, Failure> {
         let backoff = limits.backoff.or(self.backoff).unwrap_or_default();
         let backoff = u64::try_from(backoff.as_nanos()).unwrap_or(u64::MAX);
+        if backoff > MAX_HORIZON {
+            return Err(Failure::new("a back-off lasts longer than 24 hours", "24h is the longest back-off"));
+        }
         let limit = |rate: Option<Rate>| rate.map_or(Ok(Limit::NONE), |rate| rate.limit(0));
         let mut rate = match limits.rate {
             Some(rate) => rate.limit(backoff)?,

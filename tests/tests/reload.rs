@@ -1,0 +1,352 @@
+//! A configuration is exchanged for another one: all of it or nothing, and nothing is forgotten by it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use limiter_tests::cgroup::Cgroup;
+use limiter_tests::client::Client;
+use limiter_tests::client::protocol::{How, Request};
+use limiter_tests::control::ask;
+use limiter_tests::daemon::{Daemon, Machine, Said};
+use limiter_tests::dns::{Answer, DnsServer, Zone};
+use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::packet::Frame;
+use limiter_tests::wire::Sender;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const EDQUOT: i32 = 122;
+
+/// A server whose limits are in a file, and a client.
+struct Scene {
+    server: Machine,
+    client: Host,
+    files: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (server, client) = (Machine::new("server"), Host::new("client"));
+        link(&client, "eth0", &server.host, "eth0", LinkOptions { xdp_tx: false, ..LinkOptions::default() });
+        link(&client, "eth1", &server.host, "eth1", LinkOptions { xdp_tx: false, ..LinkOptions::default() });
+        Self { server, client, files: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self) -> String {
+        self.files.path().join("limiterctl.toml").display().to_string()
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.file(), text).unwrap();
+    }
+
+    fn attach(&self, text: &str) -> Daemon {
+        self.write(text);
+        self.server.attach(&["--config", &self.file()])
+    }
+
+    fn reload(&self, more: &[&str]) -> Said {
+        self.server.limiterctl(&[&["reload"], more].concat())
+    }
+
+    fn send_syns(&self, count: usize, source: u8, port: u16) {
+        self.send_syns_on("eth0", count, source, port);
+    }
+
+    fn send_syns_on(&self, interface: &str, count: usize, source: u8, port: u16) {
+        let frame = Frame::ipv4(&format!("198.51.100.{source}"), "192.0.2.1").tcp(40_000, port).syn().build();
+        let sender = Sender::open(&self.client, interface);
+        (0..count).for_each(|_| sender.send(&frame));
+    }
+
+    /// What passed under a rule and what was refused for its rate, once so many have been judged.
+    fn counts(&self, rule: &str, judged: u64) -> (u64, u64) {
+        let mut counts = (0, 0);
+        for _ in 0..300 {
+            let status = self.server.status();
+            let rules = status["rules"].as_array().unwrap();
+            let rule = rules.iter().find(|own| own["name"] == rule).unwrap_or_else(|| panic!("{status}"));
+            counts = (rule["passed"].as_u64().unwrap(), rule["refused"]["rate"].as_u64().unwrap());
+            if counts.0 + counts.1 >= judged {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        counts
+    }
+}
+
+/// Rules for ports, each with its rate, in this order.
+fn rules(rules: &[(&str, u16, &str)]) -> String {
+    let mut text = "[inbound]\ninterfaces = [\"eth0\"]\n".to_owned();
+    for (name, port, rate) in rules {
+        text += &format!(
+            "[[inbound.rule]]\nname = \"{name}\"\nports = [{port}]\nrate = \"{rate}\"\naction = \"drop\"\n"
+        );
+    }
+    text
+}
+
+#[test]
+fn a_reload_resets_no_bucket_and_no_count_whatever_comes_and_goes_around_it() {
+    let scene = Scene::new();
+    let daemon = scene.attach(&rules(&[("web", 80, "1/hour burst 3"), ("mail", 25, "1/hour burst 2")]));
+    scene.send_syns(5, 1, 80);
+    scene.send_syns(5, 1, 25);
+    assert_eq!((scene.counts("web", 5), scene.counts("mail", 5)), ((3, 2), (2, 3)));
+
+    // Mail goes, others come, in front of web as well; web gets another port.
+    scene.write(&rules(&[
+        ("ssh", 22, "1/hour burst 1"),
+        ("web", 8080, "1/hour burst 3"),
+        ("dns", 53, "1/hour"),
+    ]));
+    let said = scene.reload(&[]);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said:?}");
+    for line in ["limiterctl: reloaded", "  - rule mail", "  + rule ssh", "  rule web: ports: 80 -> 8080"] {
+        assert!(said.stdout.lines().any(|own| own == line), "{line}: {said:?}");
+    }
+    scene.send_syns(5, 1, 8080);
+    scene.send_syns(5, 1, 22);
+    scene.send_syns(9, 1, 80); // Nobody's any more.
+    assert_eq!((scene.counts("web", 10), scene.counts("ssh", 5)), ((3, 7), (1, 4)));
+
+    // Mail comes back as a rule like any new one, and the next daemon knows all of them.
+    scene.write(&rules(&[("mail", 25, "1/hour burst 2"), ("web", 80, "1/hour burst 3")]));
+    assert_eq!(scene.reload(&[]).code, 0);
+    scene.send_syns(5, 1, 25);
+    assert_eq!(scene.counts("mail", 5), (2, 3));
+    drop(daemon.signal(Signal::SIGKILL));
+    scene.write(&rules(&[("web", 80, "1/hour burst 3"), ("mail", 25, "1/hour burst 2")]));
+    let _daemon = scene.server.attach(&["--config", &scene.file()]);
+    scene.send_syns(1, 1, 80);
+    scene.send_syns(1, 1, 25);
+    assert_eq!((scene.counts("web", 11), scene.counts("mail", 6)), ((3, 8), (2, 4)));
+}
+
+#[test]
+fn a_limit_that_is_tightened_hands_out_nothing_and_one_that_is_loosened_gives_what_it_says() {
+    let scene = Scene::new();
+    let _daemon = scene.attach(&rules(&[("web", 80, "1/hour burst 20")]));
+    scene.send_syns(25, 1, 80);
+    assert_eq!(scene.counts("web", 25), (20, 5));
+    scene.write(&rules(&[("web", 80, "1/hour burst 5")]));
+    assert_eq!(scene.reload(&[]).code, 0);
+    scene.send_syns(5, 1, 80);
+    scene.send_syns(9, 2, 80);
+    assert_eq!(scene.counts("web", 39), (25, 14), "source 1 has used up more than 5; source 2 is new");
+    scene.write(&rules(&[("web", 80, "1000000/s burst 1000000")]));
+    assert_eq!(scene.reload(&[]).code, 0);
+    // Who comes from a limit of hours waits no longer than the second that the new burst lasts.
+    scene.send_syns(1, 1, 80);
+    assert_eq!(scene.counts("web", 40), (25, 15));
+    thread::sleep(Duration::from_millis(2100));
+    scene.send_syns(5, 1, 80);
+    assert_eq!(scene.counts("web", 45), (30, 15));
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_where_it_is_bad() {
+    let scene = Scene::new();
+    let good = rules(&[("web", 80, "1/hour burst 3")]);
+    let mut daemon = scene.attach(&good);
+    let before = scene.server.status();
+    for (text, place) in [
+        (good.replace("burst 3", "burst three"), ":6:8"),
+        (good.replace("interfaces", "interface"), ":2:1"),
+        (good.clone() + "[[inbound.rule]]\nname = \"other\"\nports = [80]\nrate = \"1/s\"\n", "80"),
+        (good[..good.len() / 2].to_owned(), ":"),
+        (String::new(), "limits nothing"),
+        (good.replace("eth0", "eth7"), "no interface is called 'eth7'"),
+    ] {
+        scene.write(&text);
+        let said = scene.reload(&[]);
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.stderr.contains(place) && said.stderr.lines().count() >= 2, "{place}: {said:?}");
+    }
+    assert_eq!(scene.server.status(), before);
+    // By a signal nobody waits for the answer, and the daemon itself says it.
+    kill(Pid::from_raw(daemon.pid() as i32), Signal::SIGHUP).unwrap();
+    scene.write(&rules(&[("web", 80, "1/hour burst 4")]));
+    thread::sleep(Duration::from_millis(200));
+    kill(Pid::from_raw(daemon.pid() as i32), Signal::SIGHUP).unwrap();
+    daemon.wait_for("  rule web: rate: 1/hour burst 3 -> 1/hour burst 4").unwrap();
+    let (_, stderr) = daemon.signal(Signal::SIGTERM);
+    assert!(stderr.contains("not reloaded, everything is as it was: ") || stderr.is_empty(), "{stderr}");
+}
+
+#[test]
+fn a_dry_run_tells_what_would_change_and_changes_nothing() {
+    let scene = Scene::new();
+    let _daemon = scene.attach(&rules(&[("web", 80, "1/hour burst 3")]));
+    let before = scene.server.status();
+    let text = rules(&[("web", 80, "2/hour burst 6"), ("mail", 25, "1/s")]);
+    scene.write(&(text.replace("[\"eth0\"]", "[\"eth0\", \"eth1\"]\ndeny = [\"203.0.113.0/24\"]")));
+    let said = scene.reload(&["--dry-run", "--output", "json"]);
+    let told: Value = serde_json::from_str(&said.stdout).unwrap();
+    let changes = json!([
+        "+ interface eth1",
+        "+ rule mail",
+        "rule web: rate: 1/hour burst 3 -> 2/hour burst 6",
+        "+ denied 203.0.113.0/24",
+    ]);
+    assert_eq!(told, json!({"changes": changes, "dry_run": true}), "{said:?}");
+    assert_eq!(scene.server.status(), before);
+    let said = scene.reload(&[]);
+    assert_eq!(said.stdout.lines().count(), 5, "{said:?}");
+    assert_eq!(scene.reload(&[]).stdout, "limiterctl: nothing is different\n");
+}
+
+#[test]
+fn interfaces_and_lists_come_and_go_with_the_file() {
+    let scene = Scene::new();
+    let with = |interfaces: &str, lists: &str| {
+        rules(&[("web", 80, "1/hour burst 3")]).replace("[\"eth0\"]", &format!("[{interfaces}]\n{lists}"))
+    };
+    let _daemon = scene.attach(&with("\"eth0\"", "deny = [\"198.51.100.9\"]"));
+    scene.send_syns(4, 9, 80);
+    scene.send_syns(4, 1, 80);
+    assert_eq!(scene.counts("web", 4), (3, 1));
+    scene.write(&with("\"eth0\", \"eth1\"", ""));
+    assert_eq!(scene.reload(&[]).code, 0);
+    assert_ne!(scene.server.xdp("eth1"), "");
+    scene.send_syns_on("eth1", 4, 9, 80);
+    scene.send_syns_on("eth1", 1, 1, 80);
+    assert_eq!(
+        scene.counts("web", 9),
+        (6, 3),
+        "source 9 is denied no more, source 1 is over on eth1 as well"
+    );
+    scene.write(&with("\"eth1\"", ""));
+    assert_eq!(scene.reload(&[]).code, 0);
+    assert_eq!(scene.server.xdp("eth0"), "");
+    assert_ne!(scene.server.xdp("eth1"), "");
+}
+
+/// The second interface's driver has no native XDP: by then the program on the first one has been exchanged.
+#[test]
+fn a_reload_that_fails_half_way_puts_back_what_was() {
+    let scene = Scene::new();
+    let _daemon = scene.attach(&rules(&[("web", 80, "1/hour burst 3")]));
+    scene.send_syns(2, 1, 80);
+    assert_eq!(scene.counts("web", 2), (2, 0));
+    let before = scene.server.status();
+    let worse = rules(&[("web", 80, "1/hour burst 20"), ("mail", 25, "1/hour")]);
+    scene.write(&worse.replace("[\"eth0\"]", "[\"eth0\", \"lo\"]\nxdp_mode = \"native\""));
+    let said = scene.reload(&[]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("the driver of lo refused native XDP"), "{said:?}");
+    assert_eq!(scene.server.status(), before);
+    assert_eq!(scene.server.xdp("lo"), "");
+    scene.send_syns(5, 1, 80);
+    assert_eq!(scene.counts("web", 7), (3, 4), "the old program judges");
+}
+
+#[test]
+fn limits_from_the_command_line_cannot_be_read_anew() {
+    let scene = Scene::new();
+    let no_daemon = scene.reload(&[]);
+    assert_eq!((no_daemon.code, no_daemon.stderr.as_str()), (1, "limiterctl: no daemon runs\n"));
+    let _daemon =
+        scene.server.attach(&["--interface", "eth0", "--port", "80", "--rate", "1/s", "--action", "drop"]);
+    let said = scene.reload(&[]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("there is nothing to read anew"), "{said:?}");
+}
+
+/// Fifty times a second, for ten seconds; a minute with `--soak`.
+#[test]
+fn limits_are_exact_while_one_reload_follows_the_other() {
+    const RATE: u64 = 1000;
+    let seconds = if std::env::var_os("LIMITER_SOAK").is_some() { 60 } else { 10 };
+    let scene = Scene::new();
+    let (world, cgroup, zone) = (&scene.client, Cgroup::new(), Zone::new());
+    scene.server.host.add_address("eth1", "10.0.0.1/24");
+    world.add_address("eth1", "10.0.0.53/24");
+    scene.server.host.add_route("10.0.0.0/8", "via 10.0.0.53");
+    world.ip("route add local 10.1.0.0/16 dev lo");
+    let _server = DnsServer::start(world, "10.0.0.53:53".parse().unwrap(), &zone);
+    zone.set("google.com", Answer::addresses(300, &["10.1.0.1"]));
+    let text = |other: u32| {
+        rules(&[("web", 80, "1000/s burst 1000"), ("other", 81, &format!("{other}/s"))])
+            + &format!(
+                "[outbound]\ncgroups = [\"{}\"]\nexempt = [\"10.0.0.53\"]\n\
+                 default = \"50/s burst 10\"\n[[outbound.rule]]\nname = \"other\"\nhosts = [\"other{other}.test\"]\n\
+                 rate = \"1/s\"\n",
+                cgroup.path().display()
+            )
+    };
+    let _daemon = scene.attach(&text(1));
+    let mut client = Client::start(&scene.server.host, &cgroup);
+    client.resolve("google.com", "10.0.0.53:53");
+    let to = "10.1.0.1:9".parse().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "a minute at most")]
+    let duration = seconds as f64;
+    client.tell(&Request::Hammer { to, how: How::Udp, per_second: 200.0, seconds: duration });
+    let done = AtomicBool::new(false);
+    let (sent, reloads) = thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let frame = Frame::ipv4("198.51.100.1", "192.0.2.1").tcp(40_000, 80).syn().build();
+            let sent = Sender::open(&scene.client, "eth0").flood(
+                &vec![frame; 64],
+                4 * RATE,
+                Duration::from_secs(seconds),
+                None,
+            );
+            done.store(true, Ordering::Relaxed);
+            sent
+        });
+        // Each asks as often as it can, together at least fifty times a second where the machine can do so much.
+        let askers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut asked, mut changed) = (0_u64, 0_u64);
+                    while !done.load(Ordering::Relaxed) {
+                        // Half a file is refused, and tried again.
+                        let (code, answer) = ask(&scene.server, "POST", "/v1/reload", Some("{}"));
+                        assert!(code == 200 || code == 422, "{code}: {answer}");
+                        changed +=
+                            u64::from(answer["changes"].as_array().is_some_and(|lines| !lines.is_empty()));
+                        asked += 1;
+                    }
+                    (asked, changed)
+                })
+            })
+            .collect();
+        let mut number = 1;
+        while !done.load(Ordering::Relaxed) {
+            number = number % 9 + 1;
+            let new = format!("{}.new", scene.file());
+            fs::write(&new, text(number)).unwrap();
+            fs::rename(&new, scene.file()).unwrap();
+            thread::sleep(Duration::from_millis(20));
+        }
+        let sum = askers.into_iter().map(|asker| asker.join().unwrap());
+        (flood.join().unwrap(), sum.fold((0, 0), |(a, b), (c, d)| (a + c, b + d)))
+    });
+    let struck: Vec<(u64, i32)> = client.hear(Duration::from_secs(seconds));
+    let (passed, refused) = scene.counts("web", sent.count);
+    assert_eq!(passed + refused, sent.count, "each is judged once");
+    println!("{} reloads asked for, {} answers with changes, in {seconds} s", reloads.0, reloads.1);
+    is_exact("inbound", passed, 1000.0, 1000.0, sent.last_ns - sent.first_ns);
+    assert!(struck.iter().all(|(_, errno)| [0, EDQUOT].contains(errno)), "{struck:?}");
+    let ok = struck.iter().filter(|(_, errno)| *errno == 0).count() as u64;
+    is_exact("outbound", ok, 10.0, 50.0, struck[struck.len() - 1].0 - struck[0].0);
+}
+
+#[track_caller]
+fn is_exact(what: &str, count: u64, burst: f64, rate: f64, nanoseconds: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a minute, and what is counted in it")]
+    let (count, expected) = (count as f64, burst + rate * nanoseconds as f64 / 1e9);
+    println!("{what}: {count} passed, {expected:.1} expected");
+    assert!(
+        (count - expected).abs() <= (expected / 100.0).max(2.0),
+        "{what}: {count} passed, not {expected:.1}"
+    );
+}
