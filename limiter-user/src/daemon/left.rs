@@ -2,6 +2,7 @@
 
 use crate::bpf::Pins;
 use crate::failure::Failure;
+use crate::policy::Numbering;
 use crate::state::State;
 
 /// Finds it; `None` where there is nothing to go on with. `fresh` forgets what was counted, but leaves in force what there is
@@ -34,7 +35,7 @@ pub fn find(pins: &Pins, fresh: bool) -> anyhow::Result<Option<State>> {
         pins.forget_maps()?;
         // Which interface has which mode is still good to know.
         return Ok(Some(State {
-            numbering: Default::default(),
+            numbering: Numbering::default(),
             ..State::load().ok().flatten().unwrap_or_default()
         }));
     }
