@@ -31,9 +31,10 @@ pub struct Session {
     programs: Programs,
     entries: Entries,
     state: State,
-    /// Tables with a state for each source, name or address.
-    sources: Vec<SourceTable>,
-    pending: SourceTable,
+    /// Tables with a state for each source, name or address. They are mapped only while they are swept: what is mapped
+    /// counts as this process's memory.
+    sources: Vec<MapData>,
+    pending: MapData,
     inbound: Tables<MapData>,
     outbound: Option<HostTables>,
     reconciler: Option<Reconciler>,
@@ -62,14 +63,13 @@ impl Session {
             // What was open before anybody counted is not worth a word.
             reconciler.reconcile(&mut programs, false).await?;
         }
-        let table = |name| SourceTable::map(&pins.map(name)?);
         let limits_hosts = order.policy.outbound.is_some();
         Ok(Self {
             sources: [maps::SOURCES, maps::KNOWN, maps::STATES, maps::SHARED_STATES]
                 .into_iter()
-                .map(table)
+                .map(|name| pins.map(name))
                 .collect::<Result<_, _>>()?,
-            pending: table(maps::PENDING)?,
+            pending: pins.map(maps::PENDING)?,
             inbound: Tables::<MapData>::pinned(pins)?,
             outbound: limits_hosts.then(|| HostTables::pinned(pins)).transpose()?,
             reconciler,
@@ -109,7 +109,7 @@ impl Session {
             tokio::select! {
                 wish = signals.recv() => break wish,
                 request = control.next() => break Wish::Reload(Some(request)),
-                _ = sweep.tick() => self.sweep(),
+                _ = sweep.tick() => self.sweep()?,
                 _ = reconcile.tick() => if let Some(reconciler) = &mut self.reconciler {
                     reconciler.keep(&mut self.programs).await;
                 },
@@ -126,11 +126,12 @@ impl Session {
         Ok(wish)
     }
 
-    fn sweep(&self) {
+    fn sweep(&self) -> anyhow::Result<()> {
         for table in &self.sources {
-            table.sweep();
+            SourceTable::map(table)?.sweep();
         }
-        self.pending.sweep_pending();
+        SourceTable::map(&self.pending)?.sweep_pending();
+        Ok(())
     }
 
     fn learn(&mut self, news: News) -> anyhow::Result<()> {
