@@ -22,6 +22,7 @@ use crate::config::network::Network;
 use crate::control::{Control, Problem, Reloaded, Request};
 use crate::failure::Failure;
 use crate::host;
+use crate::metrics::{self, Endpoint};
 use crate::policy::Policy;
 use crate::state::{Lock, State, difference};
 use crate::table;
@@ -49,6 +50,8 @@ pub struct Order {
     pub keep: bool,
     /// Whether what an earlier limiterctl counted and holds is forgotten.
     pub fresh: bool,
+    /// Where metrics are served.
+    pub metrics: Endpoint,
 }
 
 /// Reads the order anew, as it is written now.
@@ -71,6 +74,7 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
             "end it with: limiterctl detach; or ask it what it does with: limiterctl status",
         )
     })?;
+    let listener = order.metrics.listen().await?;
     // Before anything is attached: a signal from here on takes off what there is.
     let mut signals = Signals::listen()?;
     let pins = Pins::locate();
@@ -88,6 +92,9 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
     session.state().save()?;
     words::warn_of_own_session(session.state(), &order.lists);
     words::announce(session.state());
+    if let Some(listener) = listener {
+        tokio::spawn(metrics::serve(listener));
+    }
     loop {
         let wish = tokio::select! {
             () = trial.over() => {

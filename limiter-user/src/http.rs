@@ -1,4 +1,7 @@
 //! Serves HTTP/1.1 to clients that may be slow, many, or out of their minds.
+//!
+//! There is a bound to how many are served at a time, and each of these has only so much time: to ask, and to take the
+//! answer. One request a connection. Others wait in the kernel for their turn.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -14,40 +16,46 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// How many connections are served at a time; others wait in the kernel's queue.
-const AT_ONCE: usize = 64;
-/// How long a client may take to send the head of a request, the time between two requests included.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// How long a connection may last, whatever it does.
-const ALL_WITHIN: Duration = Duration::from_mins(1);
-/// Bytes of a request's body.
-const BODY: usize = 64 << 10;
-/// How long to wait where no connection can be accepted, as when there are no descriptors left.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of a request that are read at a time, the least that hyper does.
+const BUFFER: usize = 8192;
+/// After there was no descriptor to spare for a client.
+const BREATHE: Duration = Duration::from_millis(100);
 
-/// Serves what `accept` brings, for ever.
-pub async fn serve<S, F>(mut accept: impl FnMut() -> F, router: Router)
+/// What clients may take up.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections that are served at a time, some 12 kB each.
+    pub connections: usize,
+    /// For so long a client may think about what to ask.
+    pub ask_within: Duration,
+    /// So long a connection lasts at most.
+    pub done_within: Duration,
+}
+
+/// Serves what `accept` brings, for as long as it is polled.
+pub async fn serve<S, F>(mut accept: impl FnMut() -> F, router: Router, bounds: Bounds)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Future<Output = io::Result<S>>,
 {
-    let router = router.layer(DefaultBodyLimit::max(BODY));
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let places = Arc::new(Semaphore::new(bounds.connections));
     loop {
         // Nobody closes it, so there is always one sooner or later.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok(stream) = accept().await else {
-            sleep(PAUSE).await;
+            sleep(BREATHE).await;
             continue;
         };
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_WITHIN)
+                .header_read_timeout(bounds.ask_within)
+                .keep_alive(false)
+                .max_buf_size(BUFFER)
                 .serve_connection(TokioIo::new(stream), service);
-            // What goes wrong here is the client's own affair.
-            let _ = timeout(ALL_WITHIN, connection).await;
+            // A client that goes away, takes too long, or talks nonsense, is its own business.
+            let _ = timeout(bounds.done_within, connection).await;
             drop(place);
         });
     }

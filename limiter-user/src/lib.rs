@@ -8,6 +8,7 @@
 //! - [`open`] tells who holds how many connections; [`sockets`] is the kernel's list of them
 //! - [`why`] says why a destination is refused, [`hosts`] lists those that are known
 //! - [`flood`] tells whether strangers are over what they share
+//! - [`metrics`] is the same for Prometheus, over HTTP
 //! - [`policy`] turns what was asked for into map entries, without touching a map
 //! - [`config`] reads rates, ports, prefixes and durations as people write them, and the file that holds them all
 //! - [`dns`] resolves the names that rules list
@@ -31,6 +32,7 @@ pub mod host;
 pub mod hosts;
 pub mod http;
 pub mod interface;
+pub mod metrics;
 pub mod namespace;
 pub mod open;
 pub mod policy;

@@ -17,7 +17,7 @@ use crate::flood::Floods;
 use crate::open::OpenStatus;
 use crate::state::{AttachedInterface, Lock, RuleState, State};
 use crate::table;
-pub use outbound::OutboundStatus;
+pub use outbound::{CgroupStatus, HostRuleStatus, OutboundStatus};
 
 /// Everything `limiterctl status` knows; this is its JSON.
 #[derive(Debug, Serialize)]
@@ -124,11 +124,11 @@ impl Status {
     /// # Errors
     ///
     /// As the kernel and the file system say.
-    pub async fn read() -> anyhow::Result<Self> {
+    pub fn read() -> anyhow::Result<Self> {
         let pins = Pins::locate();
         let daemon_pid = Lock::holder()?.map(|holder| holder.pid);
         match State::load()? {
-            Some(state) if !pins.links()?.is_empty() => Self::attached(state, &pins, daemon_pid).await,
+            Some(state) if !pins.links()?.is_empty() => Self::attached(state, &pins, daemon_pid),
             None if !pins.links()?.is_empty() => Err(Failure::new(
                 "limits are attached, but what they are called is lost: /run/limiterctl/state.json is missing",
                 "remove them with: limiterctl detach; then attach anew",
@@ -138,7 +138,8 @@ impl Status {
         }
     }
 
-    fn off(daemon_pid: Option<i32>) -> Self {
+    /// Where nothing is attached.
+    pub fn off(daemon_pid: Option<i32>) -> Self {
         Self {
             mode: Mode::Off,
             daemon_pid,
@@ -153,22 +154,36 @@ impl Status {
         }
     }
 
-    async fn attached(state: State, pins: &Pins, daemon_pid: Option<i32>) -> anyhow::Result<Self> {
-        let tables = Tables::<MapData>::pinned(pins)?;
+    fn attached(state: State, pins: &Pins, daemon_pid: Option<i32>) -> anyhow::Result<Self> {
         let (cells, used) = SourceTable::map(&pins.map(maps::SOURCES)?)?.fill();
         let connections = OpenStatus::read(&state.rules, pins)?;
-        let mut rules = Vec::with_capacity(state.rules.len());
-        for (place, rule) in state.rules.into_iter().enumerate() {
+        let mut status = Self::counters(state, pins, daemon_pid)?;
+        for (place, rule) in status.rules.iter_mut().enumerate() {
             let open = connections.as_ref().and_then(|open| open.rules.get(place)).copied();
-            let open = open.filter(|_| rule.max_open.is_some());
-            let totals = tables.rule(rule.number)?;
-            rules.push(RuleStatus::new(rule, totals, open));
+            let open = open.filter(|_| rule.rule.max_open.is_some());
+            rule.open = open.map(|(open, _)| open);
+            rule.listening = open.map(|(_, listening)| listening);
         }
+        Ok(Self { connections, source_table: Some(SourceTableStatus { cells, used }), ..status })
+    }
+
+    /// What can be read without walking through a table: no connections, and nothing of the table of sources.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn counters(state: State, pins: &Pins, daemon_pid: Option<i32>) -> anyhow::Result<Self> {
+        let tables = Tables::<MapData>::pinned(pins)?;
         let floods = Floods::pinned(pins)?;
         let now = clock::now();
-        for rule in &mut rules {
-            let since = floods.since(rule.rule.number, now);
-            rule.flood_since = since.map(|since| table::time(since as i64 - now as i64));
+        let mut rules = Vec::with_capacity(state.rules.len());
+        for rule in state.rules {
+            let since = floods.since(rule.number, now);
+            let totals = tables.rule(rule.number)?;
+            rules.push(RuleStatus {
+                flood_since: since.map(|since| table::time(since as i64 - now as i64)),
+                ..RuleStatus::new(rule, totals)
+            });
         }
         let resets = ResetStatus::from(tables.rule(maps::RESETS_RULE)?);
         let skipped = tables.skipped()?;
@@ -193,7 +208,7 @@ impl Status {
                 .collect(),
             rules,
             outbound,
-            connections,
+            connections: None,
             detaches_at: state.detaches_at,
             skipped: Skip::ALL
                 .into_iter()
@@ -201,7 +216,7 @@ impl Status {
                 .map(|skip| (skip.as_str(), skipped.0[skip as usize]))
                 .collect(),
             resets,
-            source_table: Some(SourceTableStatus { cells, used }),
+            source_table: None,
         })
     }
 
@@ -318,11 +333,11 @@ impl From<RuleTotals> for ResetStatus {
 }
 
 impl RuleStatus {
-    fn new(rule: RuleState, totals: RuleTotals, open: Option<(u64, bool)>) -> Self {
+    fn new(rule: RuleState, totals: RuleTotals) -> Self {
         Self {
             rule,
-            open: open.map(|(open, _)| open),
-            listening: open.map(|(_, listening)| listening),
+            open: None,
+            listening: None,
             passed: totals.passed,
             allowed: totals.allowed,
             refused: Reason::INBOUND.into_iter().map(|r| (r.as_str(), totals.refused[r as usize])).collect(),

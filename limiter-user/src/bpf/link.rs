@@ -54,6 +54,11 @@ impl Link {
         Ok(Self { fd, target, program: info.prog_id })
     }
 
+    /// The number of its program.
+    pub const fn program(&self) -> u32 {
+        self.program
+    }
+
     /// Puts another program in the place of its own, which is handed back.
     ///
     /// # Errors
@@ -71,7 +76,7 @@ impl Link {
     }
 }
 
-fn no_attributes() -> bpf_attr {
+pub(super) fn no_attributes() -> bpf_attr {
     // SAFETY: numbers and unions of numbers, for which zeroes are values.
     unsafe { mem::zeroed() }
 }
@@ -82,7 +87,7 @@ fn call_for_fd(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedF
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn call(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<i32> {
+pub(super) fn call(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<i32> {
     // SAFETY: the kernel reads and writes no more than the attributes, and what they point to outlives the call.
     let result = unsafe { syscall(SYS_bpf, command as u32, &raw mut *attributes, size_of::<bpf_attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }

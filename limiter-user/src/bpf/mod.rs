@@ -1,6 +1,7 @@
 //! The kernel half, from user space: load it, attach it, pin it, read it.
 
 mod attach;
+pub mod batch;
 mod follow;
 mod link;
 pub mod lists;
@@ -9,6 +10,7 @@ pub mod open;
 pub mod outbound;
 mod pins;
 mod reset;
+mod runs;
 mod sources;
 mod tables;
 mod words;
@@ -20,6 +22,7 @@ pub use open::OpenTables;
 pub use outbound::HostTables;
 pub use pins::{Pins, cgroup_link, interface_link};
 pub use reset::reset_numbers;
+pub use runs::{Runs, runs};
 pub use sources::SourceTable;
 pub use tables::{RuleTotals, SkipTotals, Tables};
 pub use words::Words;

@@ -111,6 +111,10 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME")]
     r#for: Option<String>,
 
+    /// Where Prometheus finds metrics, or 'off' [default: 127.0.0.1:9469, if it is free]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<String>,
+
     /// Leave the limits in force at a clean end, as at any other; limiterctl detach takes them off
     #[arg(long)]
     keep: bool,

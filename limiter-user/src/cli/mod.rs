@@ -69,7 +69,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Check(arguments) => check::run(&arguments).await,
             Verb::Detach(arguments) => detach::run(&arguments).await,
             Verb::Reload(arguments) => reload::run(&arguments).await,
-            Verb::Status(arguments) => status::run(&arguments).await,
+            Verb::Status(arguments) => status::run(&arguments),
             Verb::List(arguments) => list::run(&arguments),
             Verb::Why(arguments) => why::run(&arguments),
             Verb::Allow(arguments) => prefixes::run(List::Allow, &arguments),

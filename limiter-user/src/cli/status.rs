@@ -20,9 +20,9 @@ pub struct Arguments {
 }
 
 /// Prints the status.
-pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     host::check_privileges()?;
-    let status = Status::read().await?;
+    let status = Status::read()?;
     let mut stdout = io::stdout().lock();
     match arguments.output {
         Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&status)?)?,

@@ -4,9 +4,10 @@ use std::fs::{self, Permissions};
 use std::future::pending;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,8 +21,14 @@ use super::{Problem, ReloadRequest, Request, SOCKET};
 use crate::failure::Failure;
 use crate::status::Status;
 use crate::why::Why;
-use crate::{hosts, http, open};
+use crate::http::{self, Bounds};
+use crate::{hosts, open};
 
+/// A reload takes a while, and more of them may wait.
+const BOUNDS: Bounds =
+    Bounds { connections: 64, ask_within: Duration::from_secs(5), done_within: Duration::from_mins(1) };
+/// Bytes of a request's body.
+const BODY: usize = 64 << 10;
 /// How many requests may wait for the daemon's loop.
 const WAITING: usize = 256;
 
@@ -49,7 +56,7 @@ impl Control {
             .with_context(|| format!("cannot protect {SOCKET}"))?;
         let (sender, requests) = mpsc::channel(WAITING);
         let serving = tokio::spawn(async move {
-            http::serve(|| accept(&listener), router(sender)).await;
+            http::serve(|| accept(&listener), router(sender), BOUNDS).await;
         });
         Ok(Self { requests, serving })
     }
@@ -89,7 +96,7 @@ async fn accept(listener: &UnixListener) -> io::Result<UnixStream> {
 
 fn router(requests: mpsc::Sender<Request>) -> Router {
     Router::new()
-        .route("/v1/status", get(async || json(Status::read().await)))
+        .route("/v1/status", get(async || json(Status::read())))
         .route("/v1/hosts", get(async || json(hosts::read().map(Option::unwrap_or_default))))
         .route("/v1/sources", get(async || json(open::read().map(Option::unwrap_or_default))))
         .route("/v1/why/{target}", get(async |Path(target): Path<String>| json(Why::ask(&target))))
@@ -98,6 +105,7 @@ fn router(requests: mpsc::Sender<Request>) -> Router {
             let problem = Problem { cause: "there is no such thing here".into(), cure: None };
             (StatusCode::NOT_FOUND, Json(problem))
         })
+        .layer(DefaultBodyLimit::max(BODY))
         .with_state(requests)
 }
 

@@ -32,6 +32,7 @@ impl Arguments {
             self.backoff.as_ref().map(|time| flag("--backoff", duration::parse(time))).transpose()?;
         order.trial = self.r#for.as_ref().map(|time| flag("--for", duration::parse(time))).transpose()?;
         (order.keep, order.fresh) = (self.keep, self.fresh);
+        replace(&mut order.metrics, "--metrics", self.metrics.as_ref())?;
         self.inbound(&mut order, backoff)?;
         self.outbound(&mut order, backoff)?;
         if self.monitor {

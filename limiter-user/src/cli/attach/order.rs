@@ -12,6 +12,7 @@ use crate::config::network::Network;
 use crate::daemon::Order;
 use crate::dns;
 use crate::failure::Failure;
+use crate::metrics::Endpoint;
 use crate::policy::{InboundRule, OutboundPolicy, Policy, ResetBudget};
 
 /// An order for nothing yet, with what holds unless something else is said.
@@ -25,6 +26,7 @@ pub fn nothing() -> Result<Order, Failure> {
         trial: None,
         keep: false,
         fresh: false,
+        metrics: Endpoint::default(),
         max_sources: DEFAULT_SOURCES,
         mode: Mode::default(),
     })
