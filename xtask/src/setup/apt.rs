@@ -30,6 +30,7 @@ const TOOLS: &[Tool] = &[
     tool("codespell", "codespell", Purpose::Test),
     tool("dnsmasq", "dnsmasq-base", Purpose::Test),
     tool("node", "nodejs", Purpose::Test),
+    tool("prometheus", "prometheus", Purpose::Test),
     tool("musl-gcc", "musl-tools", Purpose::Test),
     tool("nft", "nftables", Purpose::Bench),
     tool("xdp-filter", "xdp-tools", Purpose::Bench),
@@ -45,6 +46,21 @@ const MODULES: &[(&str, &str)] = &[("requests", "python3-requests"), ("dns", "py
 /// Modules that the bench compares with where the distribution has them, and says so where it has not.
 const RIVALS: &[(&str, &str)] =
     &[("flask", "python3-flask"), ("flask_limiter", "python3-flask-limiter"), ("redis", "python3-redis")];
+
+/// Packages that start a service of their own name, which nobody has asked for.
+const SERVICES: &[&str] = &["prometheus"];
+
+/// Ends the service that a package has just brought, where anything runs services.
+fn end_service(sh: &Shell, name: &str) -> Result<()> {
+    let end = if Path::new("/run/systemd/system").exists() {
+        as_root(sh, "systemctl").args(["disable", "--now", "--quiet", name])
+    } else if Path::new("/etc/init.d").join(name).exists() {
+        as_root(sh, "service").args([name, "stop"])
+    } else {
+        return Ok(());
+    };
+    step(&format!("ending the service {name}: the tests start their own"), &end)
+}
 
 /// The packages that bring the commands and modules `purpose` needs and this machine lacks, each once.
 fn missing_packages(
@@ -84,6 +100,10 @@ impl<'sh> Apt<'sh> {
         if !packages.is_empty() {
             self.install("for the demo, the tests and the bench", &packages)?;
         }
+        packages
+            .iter()
+            .filter(|package| SERVICES.contains(package))
+            .try_for_each(|name| end_service(sh, name))?;
         if purpose >= Purpose::Bench { self.install_rivals() } else { Ok(()) }
     }
 
@@ -230,9 +250,12 @@ mod tests {
             missing_packages(Purpose::Demo, |command| command == "ip", NONE),
             ["util-linux", "curl", "python3"]
         );
-        for (command, package) in
-            [("iptables", "iptables"), ("dnsmasq", "dnsmasq-base"), ("musl-gcc", "musl-tools")]
-        {
+        for (command, package) in [
+            ("iptables", "iptables"),
+            ("dnsmasq", "dnsmasq-base"),
+            ("musl-gcc", "musl-tools"),
+            ("prometheus", "prometheus"),
+        ] {
             assert_eq!(missing_packages(Purpose::Test, |other| other != command, ALL), [package]);
         }
         assert_eq!(missing_packages(Purpose::Bench, |command| command != "nft", ALL), ["nftables"]);
