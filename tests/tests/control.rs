@@ -148,7 +148,7 @@ fn ten_thousand_malformed_requests_do_no_harm() {
     for _ in 0..10_000 {
         let mut stream = connect(&server);
         let mut bytes = good.to_vec();
-        for _ in 0..1 + rng.next_u32() % 8 {
+        for _ in 0..=(rng.next_u32() % 8) {
             let place = rng.next_u32() as usize % bytes.len();
             match rng.next_u32() % 3 {
                 0 => bytes[place] = rng.next_u32() as u8,

@@ -84,13 +84,12 @@ impl Scene {
 
 /// Rules for ports, each with its rate, in this order.
 fn rules(rules: &[(&str, u16, &str)]) -> String {
-    let mut text = "[inbound]\ninterfaces = [\"eth0\"]\n".to_owned();
-    for (name, port, rate) in rules {
-        text += &format!(
+    let rules = rules.iter().map(|(name, port, rate)| {
+        format!(
             "[[inbound.rule]]\nname = \"{name}\"\nports = [{port}]\nrate = \"{rate}\"\naction = \"drop\"\n"
-        );
-    }
-    text
+        )
+    });
+    "[inbound]\ninterfaces = [\"eth0\"]\n".to_owned() + &rules.collect::<String>()
 }
 
 #[test]

@@ -19,9 +19,9 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, ReloadRequest, Request, SOCKET};
 use crate::failure::Failure;
+use crate::http::{self, Bounds};
 use crate::status::Status;
 use crate::why::Why;
-use crate::http::{self, Bounds};
 use crate::{hosts, open};
 
 /// A reload takes a while, and more of them may wait.
