@@ -1,5 +1,7 @@
 //! Cgroups of version 2, by path or by the name of a systemd unit.
 
+mod watch;
+
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::failure::Failure;
+pub use watch::Watch;
 
 const MOUNTS: &str = "/proc/self/mounts";
 /// What the name of a unit with processes ends in (systemd.unit(5)).
@@ -26,6 +29,9 @@ pub struct Cgroup {
     pub id: u64,
 }
 
+/// Cgroups that are there, and the names of others, each with what it lacks.
+type Present = (Vec<Cgroup>, Vec<(String, Failure)>);
+
 impl Cgroup {
     /// Those with these names, in this order.
     ///
@@ -33,10 +39,34 @@ impl Cgroup {
     ///
     /// No cgroup v2; one that does not exist, is named twice, is the root, or lies in another one.
     pub fn all(names: &[String]) -> anyhow::Result<Vec<Self>> {
+        let (found, missing) = Self::present(names)?;
+        match missing.into_iter().next() {
+            Some((_, failure)) => Err(failure.into()),
+            None => Ok(found),
+        }
+    }
+
+    /// Those with these names that exist, in this order; and the names of the others, each with what it lacks.
+    ///
+    /// # Errors
+    ///
+    /// No cgroup v2; one that is named twice, is the root, or lies in another one; what cannot be a cgroup.
+    pub fn present(names: &[String]) -> anyhow::Result<Present> {
         if names.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         Self::below(&find_mount()?, names)
+    }
+
+    /// What is there now in the place of this one: itself, another one under its path, or nothing.
+    pub fn now(&self) -> Option<Self> {
+        let about = fs::metadata(&self.path).ok()?;
+        Some(Self { id: about.ino(), ..self.clone() })
+    }
+
+    /// Whether one of the two holds the other, or both are one.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.path.starts_with(&other.path) || other.path.starts_with(&self.path)
     }
 
     /// Opens the one that holds all others, for programs that look at every process.
@@ -49,13 +79,17 @@ impl Cgroup {
         File::open(&mount).with_context(|| format!("cannot open {}", mount.display()))
     }
 
-    fn below(mount: &Path, names: &[String]) -> anyhow::Result<Vec<Self>> {
-        let mut found: Vec<Self> = Vec::new();
+    fn below(mount: &Path, names: &[String]) -> anyhow::Result<Present> {
+        let (mut found, mut missing): Present = (Vec::new(), Vec::new());
         for name in names {
-            let cgroup = Self::find(mount, name)?;
-            if let Some(other) =
-                found.iter().find(|o| o.path.starts_with(&cgroup.path) || cgroup.path.starts_with(&o.path))
-            {
+            let cgroup = match Self::find(mount, name)? {
+                Ok(cgroup) => cgroup,
+                Err(failure) => {
+                    missing.push((name.clone(), failure));
+                    continue;
+                }
+            };
+            if let Some(other) = found.iter().find(|other| other.overlaps(&cgroup)) {
                 return Err(Failure::new(
                     format!("cgroup '{name}' and cgroup '{}' are one, or one in the other", other.name),
                     "name the outer one alone: what is in it is limited with it",
@@ -64,11 +98,16 @@ impl Cgroup {
             }
             found.push(cgroup);
         }
-        Ok(found)
+        Ok((found, missing))
     }
 
-    fn find(mount: &Path, name: &str) -> anyhow::Result<Self> {
-        let path = if is_unit(name) { unit(mount, name)? } else { directory(mount, name)? };
+    /// Within the result, what a cgroup lacks that may come yet.
+    fn find(mount: &Path, name: &str) -> anyhow::Result<Result<Self, Failure>> {
+        let path = if is_unit(name) { unit(mount, name)? } else { Ok(directory(mount, name)?) };
+        let path = match path {
+            Ok(path) => path,
+            Err(failure) => return Ok(Err(failure)),
+        };
         if path == mount {
             return Err(Failure::new(
                 "the root cgroup holds every process of this machine",
@@ -77,20 +116,19 @@ impl Cgroup {
             .into());
         }
         match fs::metadata(&path) {
-            Ok(about) if about.is_dir() => Ok(Self {
+            Ok(about) if about.is_dir() => Ok(Ok(Self {
                 name: path.strip_prefix(mount).unwrap_or(&path).display().to_string(),
                 id: about.ino(),
                 path,
-            }),
+            })),
             Ok(_) => {
                 Err(Failure::new(format!("{} is a file", path.display()), "name the directory that it is in")
                     .into())
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::new(
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(Failure::new(
                 format!("there is no cgroup '{name}'"),
                 format!("start its processes first, or make it: mkdir {}", path.display()),
-            )
-            .into()),
+            ))),
             Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
         }
     }
@@ -138,17 +176,16 @@ fn directory(mount: &Path, name: &str) -> Result<PathBuf, Failure> {
     ))
 }
 
-/// The cgroup of a unit, wherever systemd has put it.
-fn unit(mount: &Path, name: &str) -> anyhow::Result<PathBuf> {
+/// The cgroup of a unit, wherever systemd has put it. Within the result, that it does not run.
+fn unit(mount: &Path, name: &str) -> anyhow::Result<Result<PathBuf, Failure>> {
     let mut found = Vec::new();
     search(mount, name, DEPTH, &mut found)?;
     match found.len() {
-        1 => Ok(found.swap_remove(0)),
-        0 => Err(Failure::new(
+        1 => Ok(Ok(found.swap_remove(0))),
+        0 => Ok(Err(Failure::new(
             format!("no unit '{name}' runs: there is no cgroup of that name"),
             format!("start it first: systemctl start {name}"),
-        )
-        .into()),
+        ))),
         _ => {
             let names: Vec<_> = found.iter().map(|path| path.display().to_string()).collect();
             Err(Failure::new(
@@ -192,9 +229,10 @@ mod tests {
 
     fn names(mount: &Path, names: &[&str]) -> Result<Vec<String>, String> {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        match Cgroup::below(mount, &names) {
-            Ok(cgroups) => Ok(cgroups.into_iter().map(|cgroup| cgroup.name).collect()),
-            Err(error) => Err(error.to_string()),
+        let (found, missing) = Cgroup::below(mount, &names).map_err(|error| error.to_string())?;
+        match missing.into_iter().next() {
+            Some((_, failure)) => Err(failure.cause),
+            None => Ok(found.into_iter().map(|cgroup| cgroup.name).collect()),
         }
     }
 

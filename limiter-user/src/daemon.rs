@@ -2,10 +2,13 @@
 
 mod alarm;
 mod enforce;
+mod follow;
+mod gap;
 mod handover;
 mod left;
 mod lists;
 mod live;
+mod plan;
 mod reconcile;
 mod session;
 mod trial;
@@ -32,10 +35,12 @@ use trial::Trial;
 /// What to attach where.
 #[derive(Debug)]
 pub struct Order {
-    /// Interfaces by name.
+    /// Interfaces by name or by pattern.
     pub interfaces: Vec<String>,
     /// Cgroups by path or by unit.
     pub cgroups: Vec<String>,
+    /// What of them need not be there yet.
+    pub waits: Waits,
     /// The rules.
     pub policy: Policy,
     /// How many sources get a cell of their own.
@@ -52,6 +57,15 @@ pub struct Order {
     pub fresh: bool,
     /// Where metrics are served.
     pub metrics: Endpoint,
+}
+
+/// What is waited for where it is not there; else that is an error.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// Interfaces. Patterns never need to stand for one.
+    pub interfaces: bool,
+    /// Cgroups.
+    pub cgroups: bool,
 }
 
 /// Reads the order anew, as it is written now.
@@ -145,7 +159,9 @@ async fn reload(
             "write them into a file, and attach it: limiterctl attach --config FILE",
         )
     })?;
-    let new = Order { keep: order.keep, trial: order.trial, ..reread()? };
+    // What was there when it began may be away just now.
+    let waits = Waits { interfaces: true, cgroups: true };
+    let new = Order { keep: order.keep, trial: order.trial, waits, ..reread()? };
     let before = session.state().clone();
     let plan = enforce::plan(&new, pins, Some(&before)).await?;
     let changes = difference(&before, &plan.state);

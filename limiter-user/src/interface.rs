@@ -1,12 +1,20 @@
 //! Network interfaces, as rtnetlink tells of them.
 
+mod watch;
+
 use std::fs;
 
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
+use rtnetlink::Handle;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached};
 
+use crate::config::glob;
 use crate::failure::Failure;
+pub use watch::Links;
+
+/// Never meant by a pattern: what comes in there comes from this machine.
+const LOOPBACK: &str = "lo";
 
 /// An interface of this network namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,33 +37,56 @@ pub struct Interface {
 pub async fn all() -> anyhow::Result<Vec<Interface>> {
     let (connection, handle, _) = rtnetlink::new_connection().context("cannot open a netlink socket")?;
     tokio::spawn(connection);
-    let links: Vec<LinkMessage> =
-        handle.link().get().execute().try_collect().await.context("cannot list the network interfaces")?;
-    Ok(links.into_iter().map(interface).collect())
+    list(&handle).await
 }
 
-/// The interfaces with these names, in this order.
+/// Those of `all` that these names and patterns stand for, each once, in the order of the names; and the names and patterns
+/// that stand for none.
+pub fn wanted<'a>(names: &'a [String], all: &[Interface]) -> (Vec<Interface>, Vec<&'a String>) {
+    let (mut found, mut missing): (Vec<Interface>, _) = (Vec::with_capacity(names.len()), Vec::new());
+    for name in names {
+        let mut meant = all.iter().filter(|interface| stands_for(name, &interface.name)).peekable();
+        if meant.peek().is_none() {
+            missing.push(name);
+        }
+        for interface in meant {
+            if !found.contains(interface) {
+                found.push(interface.clone());
+            }
+        }
+    }
+    (found, missing)
+}
+
+/// Holds that each of these names stands for something, and that none stands there twice. What a pattern stands for may come
+/// later.
 ///
 /// # Errors
 ///
 /// Names the first that is not there, or that stands twice.
-pub async fn named(names: &[String]) -> anyhow::Result<Vec<Interface>> {
-    let all = all().await?;
-    let mut found: Vec<Interface> = Vec::with_capacity(names.len());
-    for name in names {
-        let interface = all.iter().find(|interface| interface.name == *name).ok_or_else(|| {
-            let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
-            Failure::new(
-                format!("no interface is called '{name}'"),
-                format!("here are: {}", there.join(", ")),
-            )
-        })?;
-        if found.contains(interface) {
-            return Err(Failure::new(format!("interface '{name}' is named twice"), "name it once").into());
-        }
-        found.push(interface.clone());
+pub fn must_be_there(names: &[String], all: &[Interface]) -> Result<(), Failure> {
+    let (_, missing) = wanted(names, all);
+    if let Some(name) = missing.into_iter().find(|name| !glob::is_pattern(name)) {
+        let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
+        return Err(Failure::new(
+            format!("no interface is called '{name}'"),
+            format!("here are: {}", there.join(", ")),
+        ));
     }
-    Ok(found)
+    match names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+        Some((_, name)) => Err(Failure::new(format!("interface '{name}' is named twice"), "name it once")),
+        None => Ok(()),
+    }
+}
+
+fn stands_for(pattern: &str, name: &str) -> bool {
+    pattern == name || name != LOOPBACK && glob::matches(pattern, name)
+}
+
+async fn list(handle: &Handle) -> anyhow::Result<Vec<Interface>> {
+    let links: Vec<LinkMessage> =
+        handle.link().get().execute().try_collect().await.context("cannot list the network interfaces")?;
+    Ok(links.into_iter().map(interface).collect())
 }
 
 /// The interface to which the default route leads: the one of IPv4, or else that of IPv6.
@@ -123,6 +154,32 @@ fn xdp_program(attributes: &[LinkXdp]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_stand_for_interfaces_and_never_for_loopback() {
+        let all: Vec<_> = ["lo", "eth0", "wlan0", "eth1"]
+            .into_iter()
+            .zip(1..)
+            .map(|(name, index)| Interface { name: name.into(), index, is_veth: false, xdp_program: None })
+            .collect();
+        let meant = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            let (found, missing) = wanted(&names, &all);
+            let found: Vec<_> = found.into_iter().map(|interface| interface.name).collect();
+            (found.join(","), missing.into_iter().cloned().collect::<Vec<_>>().join(","))
+        };
+        let told = |found: &str, missing: &str| (found.to_owned(), missing.to_owned());
+        assert_eq!(meant(&["eth1", "eth*", "eth7", "ppp*"]), told("eth1,eth0", "eth7,ppp*"));
+        assert_eq!(meant(&["*"]), told("eth0,wlan0,eth1", ""));
+        assert_eq!(meant(&["lo", "l?"]), told("lo", "l?"));
+        let refused = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            must_be_there(&names, &all).map_err(|failure| failure.cause)
+        };
+        assert_eq!(refused(&["eth0", "ppp*"]), Ok(()));
+        assert_eq!(refused(&["eth7"]), Err("no interface is called 'eth7'".into()));
+        assert_eq!(refused(&["eth0", "eth0"]), Err("interface 'eth0' is named twice".into()));
+    }
 
     #[test]
     fn the_default_route_with_the_lowest_metric_tells_the_interface() {

@@ -3,19 +3,16 @@
 //! The counters are in pinned maps, the names and words that go with them are here. Both vanish at a reboot.
 
 mod difference;
+mod lock;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::borrow::Cow;
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use limiter_common::outbound::Kind;
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::bpf::XdpMode;
@@ -23,6 +20,7 @@ use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 use crate::policy::Numbering;
 pub use difference::difference;
+pub use lock::{Holder, Lock};
 
 /// What uses up a rate, in words.
 pub const HANDSHAKE: &str = "handshake";
@@ -45,9 +43,44 @@ pub struct State {
     /// The prefixes that were listed in the configuration.
     #[serde(default)]
     pub lists: ListsState,
+    /// Where all of it is to hold.
+    #[serde(default)]
+    pub wanted: Wanted,
+    /// What of that is not there, or not attached.
+    #[serde(default)]
+    pub waiting: Vec<Waiting>,
     /// When all of it is taken off, unless somebody confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detaches_at: Option<String>,
+}
+
+/// Interfaces and cgroups as they are written in the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Names and patterns.
+    pub interfaces: Vec<String>,
+    /// Paths and units.
+    pub cgroups: Vec<String>,
+}
+
+/// An interface or a cgroup that will be limited as soon as that can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// `interface` or `cgroup`.
+    pub kind: Cow<'static, str>,
+    /// As it is written in the configuration, or as the interface is called.
+    pub name: String,
+    /// What it lacks.
+    pub why: String,
+}
+
+/// When something was attached that came, or came back, while the daemon ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// `2026-01-31T12:00:00.123Z`.
+    pub attached_at: String,
+    /// For how many milliseconds it was there and not limited, the begun one included; where nobody knows, the most.
+    pub gap_ms: u64,
 }
 
 /// Prefixes that hold for every rule, for as long as the configuration does.
@@ -81,6 +114,9 @@ pub struct AttachedCgroup {
     pub path: PathBuf,
     /// Its number, which a new cgroup of the same name does not have.
     pub id: u64,
+    /// Since when, where it was not there from the beginning.
+    #[serde(flatten)]
+    pub again: Option<Again>,
 }
 
 /// A rule for destinations in words.
@@ -144,6 +180,9 @@ pub struct AttachedInterface {
     /// Why not native, where that was welcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_generic: Option<String>,
+    /// Since when, where it was not there from the beginning.
+    #[serde(flatten)]
+    pub again: Option<Again>,
 }
 
 /// A rule in words.
@@ -175,6 +214,22 @@ pub struct RuleState {
     pub action: String,
     /// Whether refusals are only counted.
     pub monitor: bool,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "waiting for {} {}: {}", self.kind, self.name, self.why)
+    }
+}
+
+impl Again {
+    /// `attached again 12s ago, after a gap of 34 ms`, on a line of its own below what it is about.
+    pub fn line(&self) -> String {
+        let at = humantime::parse_rfc3339(&self.attached_at).ok();
+        let age = at.and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
+        let age = humantime::format_duration(Duration::from_secs(age.as_secs()));
+        format!("  attached again {age} ago, after a gap of {} ms", self.gap_ms)
+    }
 }
 
 impl RuleState {
@@ -238,96 +293,5 @@ impl State {
     pub fn remove() {
         // Without pins it says nothing, so a failure here hides nothing.
         let _ = fs::remove_file(Self::path());
-    }
-}
-
-/// Held by the one daemon, for as long as it lives.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-/// The process that holds the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder {
-    /// Its process id.
-    pub pid: i32,
-}
-
-impl Lock {
-    /// Takes the lock, or says who has it.
-    ///
-    /// # Errors
-    ///
-    /// As the file system says.
-    pub fn take() -> anyhow::Result<Result<Self, Holder>> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(DIRECTORY)
-            .with_context(|| format!("cannot make {DIRECTORY}"))?;
-        let path = Self::path();
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&WHOLE_FILE)) {
-            Ok(_) => {}
-            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(Err(Holder::read(&mut file)?)),
-            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
-        }
-        file.set_len(0)?;
-        write!(file, "{}", std::process::id())?;
-        Ok(Ok(Self { _file: file }))
-    }
-
-    /// Who has the lock, if anybody. Asking does not take it, so it never stands in a daemon's way.
-    ///
-    /// # Errors
-    ///
-    /// As the file system says.
-    pub fn holder() -> anyhow::Result<Option<Holder>> {
-        let Ok(mut file) = File::open(Self::path()) else { return Ok(None) };
-        let mut lock = WHOLE_FILE;
-        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)).context("cannot ask for the lock")?;
-        if lock.l_type == F_UNLCK as i16 { Ok(None) } else { Holder::read(&mut file).map(Some) }
-    }
-
-    fn path() -> PathBuf {
-        Path::new(DIRECTORY).join("lock")
-    }
-}
-
-/// A lock for writing, from the first byte to the end, bound to the open file (Linux 3.15).
-const WHOLE_FILE: flock =
-    flock { l_type: F_WRLCK as i16, l_whence: SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
-
-impl Holder {
-    fn read(file: &mut File) -> anyhow::Result<Self> {
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        let pid = text.trim().parse().context("the lock does not say who holds it")?;
-        Ok(Self { pid })
-    }
-
-    /// Tells it that its limits stay.
-    ///
-    /// # Errors
-    ///
-    /// As the kernel says.
-    pub fn confirm(self) -> anyhow::Result<()> {
-        self.signal(Signal::SIGUSR1)
-    }
-
-    /// Asks it to end.
-    ///
-    /// # Errors
-    ///
-    /// As the kernel says.
-    pub fn terminate(self) -> anyhow::Result<()> {
-        self.signal(Signal::SIGTERM)
-    }
-
-    fn signal(self, signal: Signal) -> anyhow::Result<()> {
-        kill(Pid::from_raw(self.pid), signal).with_context(|| format!("cannot signal process {}", self.pid))
     }
 }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::flood::Floods;
 use crate::open::OpenStatus;
-use crate::state::{AttachedInterface, Lock, RuleState, State};
+use crate::state::{Again, AttachedInterface, Lock, RuleState, State};
 use crate::table;
 pub use outbound::{CgroupStatus, HostRuleStatus, OutboundStatus};
 
@@ -28,6 +28,11 @@ pub struct Status {
     pub daemon_pid: Option<i32>,
     /// Where the program is.
     pub interfaces: Vec<InterfaceStatus>,
+    /// Interfaces and cgroups that will be limited once they are there, as they are written in the configuration.
+    pub waiting: Vec<String>,
+    /// The same in sentences.
+    #[serde(skip)]
+    remarks: Vec<String>,
     /// In the order in which they were given.
     pub rules: Vec<RuleStatus>,
     /// What holds for destinations.
@@ -128,7 +133,9 @@ impl Status {
         let pins = Pins::locate();
         let daemon_pid = Lock::holder()?.map(|holder| holder.pid);
         match State::load()? {
-            Some(state) if !pins.links()?.is_empty() => Self::attached(state, &pins, daemon_pid),
+            Some(state) if !pins.links()?.is_empty() || daemon_pid.is_some() && !state.waiting.is_empty() => {
+                Self::attached(state, &pins, daemon_pid)
+            }
             None if !pins.links()?.is_empty() => Err(Failure::new(
                 "limits are attached, but what they are called is lost: /run/limiterctl/state.json is missing",
                 "remove them with: limiterctl detach; then attach anew",
@@ -144,6 +151,8 @@ impl Status {
             mode: Mode::Off,
             daemon_pid,
             interfaces: Vec::new(),
+            waiting: Vec::new(),
+            remarks: Vec::new(),
             rules: Vec::new(),
             outbound: None,
             connections: None,
@@ -188,10 +197,8 @@ impl Status {
         let resets = ResetStatus::from(tables.rule(maps::RESETS_RULE)?);
         let skipped = tables.skipped()?;
         let outbound = state.outbound.map(|outbound| OutboundStatus::read(outbound, pins)).transpose()?;
-        let is_active = |attached: &AttachedInterface| {
-            let link = pins.link(&interface_link(attached.index)).ok().flatten();
-            link.is_some_and(|link| link.target == u64::from(attached.index))
-        };
+        let is_active =
+            |attached: &AttachedInterface| pins.is_on(&interface_link(attached.index), attached.index.into());
         Ok(Self {
             mode: if rules.iter().all(|rule| rule.rule.monitor)
                 && outbound.as_ref().is_none_or(|outbound| outbound.monitor)
@@ -206,6 +213,8 @@ impl Status {
                 .into_iter()
                 .map(|attached| InterfaceStatus { active: is_active(&attached), attached })
                 .collect(),
+            remarks: state.waiting.iter().map(ToString::to_string).collect(),
+            waiting: state.waiting.into_iter().map(|waiting| waiting.name).collect(),
             rules,
             outbound,
             connections: None,
@@ -229,6 +238,7 @@ impl Status {
             if let Some(why) = &attached.why_generic {
                 lines.push(format!("  not native: {why}"));
             }
+            lines.extend(attached.again.as_ref().map(Again::line));
         }
         if let Some(time) = &self.detaches_at {
             lines.push(format!("detaches at {time}, unless you say: limiterctl confirm"));
@@ -237,8 +247,9 @@ impl Status {
             lines.push("the daemon is gone; its limits still hold (limiterctl detach removes them)".into());
         }
         if let Some(outbound) = &self.outbound {
-            lines.extend(outbound.cgroup_lines());
+            lines.extend(outbound.cgroup_lines(self.daemon_pid.is_some()));
         }
+        lines.extend(self.remarks.iter().cloned());
         lines.push(String::new());
         if !self.rules.is_empty() {
             lines.push(self.rules_table().to_string());

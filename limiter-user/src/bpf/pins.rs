@@ -155,6 +155,11 @@ impl Pins {
         }
     }
 
+    /// Whether a link with this name is on this target.
+    pub fn is_on(&self, name: &str, target: u64) -> bool {
+        self.link(name).ok().flatten().is_some_and(|link| link.target == target)
+    }
+
     /// Pins a link, in the place of one that is on nothing any more.
     ///
     /// # Errors

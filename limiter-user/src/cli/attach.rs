@@ -42,7 +42,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Network interfaces, separated by commas or each with a flag of its own
+    /// Network interfaces, separated by commas or each with a flag of its own; 'eth*' stands for all of that name, also
+    /// for those to come
     #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
     interface: Vec<String>,
 

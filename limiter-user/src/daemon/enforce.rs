@@ -5,6 +5,7 @@
 //! counted, held and learned stays where it is, under numbers that rules keep.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
@@ -13,7 +14,8 @@ use aya::maps::MapData;
 use aya::programs::links::FdLink;
 use limiter_common::rule::Action;
 
-use super::words;
+use super::plan::action;
+pub use super::plan::{Plan, plan};
 use super::{Order, lists};
 use crate::bpf::outbound::ON_CGROUPS;
 use crate::bpf::{
@@ -21,9 +23,9 @@ use crate::bpf::{
     open::COUNT_OPEN,
 };
 use crate::cgroup::Cgroup;
-use crate::interface::{self, Interface};
+use crate::interface::Interface;
 use crate::policy::{Entries, Policy};
-use crate::state::{AttachedCgroup, AttachedInterface, OutboundState, RuleState, State};
+use crate::state::{AttachedInterface, State};
 
 /// Limits in force.
 pub struct Enforced {
@@ -33,50 +35,6 @@ pub struct Enforced {
     pub entries: Entries,
     /// The same in words, and where they are.
     pub state: State,
-}
-
-/// What is to be put in force, and where.
-pub struct Plan {
-    /// The rules, as the kernel will have them.
-    pub entries: Entries,
-    cgroups: Vec<Cgroup>,
-    interfaces: Vec<Interface>,
-    /// The same in words, with the interfaces as they are to be.
-    pub state: State,
-}
-
-/// Finds out what is to be done. `before` is what is in force now, or was when its daemon was killed.
-///
-/// # Errors
-///
-/// What is ordered cannot be held; interfaces and cgroups that are not there, or taken. Nothing is changed.
-pub async fn plan(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<Plan> {
-    let numbering = before.map(|before| before.numbering.clone()).unwrap_or_default();
-    let entries = order.policy.entries_after(&numbering)?;
-    let cgroups = Cgroup::all(&order.cgroups)?;
-    let interfaces = interface::named(&order.interfaces).await?;
-    for interface in &interfaces {
-        if let Some(id) = interface.xdp_program
-            && pins.link(&interface_link(interface.index))?.is_none()
-        {
-            return Err(bpf::other_program(interface, id).into());
-        }
-    }
-    let attached = |interface: &Interface| AttachedInterface {
-        name: interface.name.clone(),
-        index: interface.index,
-        xdp_mode: XdpMode::Generic,
-        why_generic: None,
-    };
-    let state = State {
-        interfaces: interfaces.iter().map(attached).collect(),
-        rules: rules(&order.policy, &entries),
-        numbering: entries.numbering.clone(),
-        outbound: outbound(&order.policy, &entries, &cgroups),
-        lists: lists::words(&order.lists),
-        detaches_at: None,
-    };
-    Ok(Plan { entries, cgroups, interfaces, state })
 }
 
 /// Puts what is planned in force.
@@ -94,12 +52,14 @@ pub fn enforce(order: &Order, plan: Plan, pins: &Pins, before: Option<&State>) -
     let mut change = Change::begin(pins, before)?;
     // Written before anything is exchanged: whoever is killed here leaves the numbers that the new programs count under.
     state.interfaces = before.map(|before| before.interfaces.clone()).unwrap_or_default();
+    let waiting = mem::take(&mut state.waiting);
     state.save()?;
     pins.pin_maps(programs.maps())?;
     lists::change(order, pins, before)?;
     change.cgroups(&mut programs, &cgroups, &order.policy)?;
     change.count_open(&mut programs, &entries)?;
     state.interfaces = change.interfaces(&mut programs, &interfaces, order)?;
+    state.waiting = waiting;
     state.save()?;
     change.commit()?;
     if before.is_some()
@@ -201,8 +161,7 @@ impl<'a> Change<'a> {
         interfaces: &[Interface],
         order: &Order,
     ) -> anyhow::Result<Vec<AttachedInterface>> {
-        let answers = order.policy.rules.iter().any(|rule| rule.action == Action::Reset && !rule.monitor);
-        let action = if answers { Action::Reset } else { Action::Drop };
+        let action = action(&order.policy);
         let mut attached = Vec::with_capacity(interfaces.len());
         for interface in interfaces {
             let name = interface_link(interface.index);
@@ -233,6 +192,7 @@ impl<'a> Change<'a> {
                 index: interface.index,
                 xdp_mode: mode,
                 why_generic,
+                again: None,
             });
         }
         Ok(attached)
@@ -278,24 +238,4 @@ fn mode_fits(is: XdpMode, interface: &Interface, wanted: Mode, action: Action) -
         (Mode::Auto, XdpMode::Native) => !bpf::vanishes(interface, action),
         (Mode::Native, XdpMode::Generic) | (Mode::Generic, XdpMode::Native) => false,
     }
-}
-
-fn rules(policy: &Policy, entries: &Entries) -> Vec<RuleState> {
-    let number = |name: &str| entries.numbering.inbound.get(name).unwrap_or_default();
-    policy.rules.iter().map(|rule| RuleState::new(rule, number(&rule.name))).collect()
-}
-
-fn outbound(policy: &Policy, entries: &Entries, cgroups: &[Cgroup]) -> Option<OutboundState> {
-    let policy = policy.outbound.as_ref()?;
-    let attached = |cgroup: &Cgroup| AttachedCgroup {
-        name: cgroup.name.clone(),
-        path: cgroup.path.clone(),
-        id: cgroup.id,
-    };
-    Some(OutboundState {
-        cgroups: cgroups.iter().map(attached).collect(),
-        rules: words::host_rules(policy, &entries.numbering.outbound),
-        errno: policy.errno.to_string(),
-        monitor: policy.monitor,
-    })
 }

@@ -12,7 +12,9 @@ use crate::state::State;
 ///
 /// Limits that are in force and cannot be gone on with.
 pub fn find(pins: &Pins, fresh: bool) -> anyhow::Result<Option<State>> {
-    if pins.links()?.is_empty() {
+    // Without a link there may be something yet that waits for what it is to be on.
+    let waits = || State::load().ok().flatten().is_some_and(|state| !state.waiting.is_empty());
+    if pins.links()?.is_empty() && !waits() {
         // Maps without a link were left by somebody who was killed while he attached, or detached.
         State::remove();
         pins.remove()?;

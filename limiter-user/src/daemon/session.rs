@@ -9,6 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::alarm::Alarm;
 use super::enforce::{Enforced, Plan, enforce};
+use super::follow::Follower;
 use super::handover::{self, Handover};
 use super::reconcile::Reconciler;
 use super::{Order, Signals, Wish, live, words};
@@ -40,6 +41,7 @@ pub struct Session {
     reconciler: Option<Reconciler>,
     alarm: Option<Alarm>,
     handover: Option<Handover>,
+    follower: Follower,
     watch: Watch,
     before: Option<live::Sum>,
 }
@@ -57,6 +59,7 @@ impl Session {
         before: Option<&State>,
     ) -> anyhow::Result<Self> {
         let watch = Watch::new(exact_names(&order.policy));
+        let follower = Follower::begin(order, &plan)?;
         let Enforced { mut programs, entries, state } = enforce(order, plan, pins, before)?;
         let mut reconciler = Reconciler::new(&entries, pins)?;
         if let Some(reconciler) = &mut reconciler {
@@ -75,6 +78,7 @@ impl Session {
             reconciler,
             alarm: Alarm::new(&state.rules, pins)?,
             handover: limits_hosts.then(|| Handover::open(pins)).transpose()?,
+            follower,
             watch,
             before: None,
             programs,
@@ -116,6 +120,9 @@ impl Session {
                 _ = collect.tick() => if let Some(outbound) = &mut self.outbound { outbound.sweep(clock::now())?; },
                 name = handover::next(self.handover.as_mut()) => self.watch.add(name?),
                 news = self.watch.next() => self.learn(news)?,
+                told = self.follower.changed() => {
+                    self.follower.follow(told, &mut self.programs, &mut self.state).await;
+                }
                 _ = look.tick() => if let Some(alarm) = &mut self.alarm { alarm.look(); },
                 _ = show.tick(), if live => self.show()?,
             }

@@ -6,12 +6,13 @@ use limiter_common::outbound::{DEFAULT_RULE, Kind, PER_IP_RULE};
 use limiter_common::rule::{Action, Charge};
 
 use crate::bpf::lists::List;
+use crate::config::glob;
 use crate::config::host::{HostLimits, Share};
 use crate::config::network::Network;
 use crate::failure::Failure;
 use crate::policy::{InboundRule, Numbers, OutboundPolicy, outbound};
 use crate::ssh;
-use crate::state::{HANDSHAKE, HostRuleState, OutboundState, RuleState, State};
+use crate::state::{HANDSHAKE, HostRuleState, OutboundState, RuleState, State, Waiting};
 
 /// Says what is attached where, how, and what it does.
 pub fn announce(state: &State) {
@@ -32,6 +33,7 @@ pub fn announce(state: &State) {
     if let Some(time) = &state.detaches_at {
         println!("limiterctl: detaches at {time}, unless you say: limiterctl confirm");
     }
+    say_waiting(&[], &state.waiting);
     for rule in &state.rules {
         println!("limiterctl: {}", describe(rule));
     }
@@ -61,6 +63,24 @@ pub fn warn_unresolved(name: &str, why: &str) {
     eprintln!(
         "limiterctl: cannot resolve {name}: {why}\n  its limit holds for the addresses that the limited processes resolve; trying again"
     );
+}
+
+/// An interface, or those of a pattern, that are not there.
+pub fn waiting_for_interface(name: &str) -> Waiting {
+    let why = if glob::is_pattern(name) { "none is there" } else { "it is not there" };
+    Waiting { kind: "interface".into(), name: name.to_owned(), why: why.into() }
+}
+
+/// A cgroup that is not there, or not attached.
+pub fn waiting_for_cgroup(name: &str, why: String) -> Waiting {
+    Waiting { kind: "cgroup".into(), name: name.to_owned(), why }
+}
+
+/// Says what is waited for now and was not before.
+pub fn say_waiting(before: &[Waiting], now: &[Waiting]) {
+    for waiting in now.iter().filter(|waiting| !before.contains(waiting)) {
+        eprintln!("limiterctl: {waiting}");
+    }
 }
 
 /// Says what a reload has changed.

@@ -10,8 +10,7 @@ use super::{HostRuleState, OutboundState, RuleState, State};
 /// A line for each change; none where nothing is different.
 pub fn difference(before: &State, after: &State) -> Vec<String> {
     let mut lines = Vec::new();
-    let interfaces = |state: &State| state.interfaces.iter().map(|i| i.name.clone()).collect::<Vec<_>>();
-    members(&mut lines, "interface", &interfaces(before), &interfaces(after));
+    members(&mut lines, "interface", &before.wanted.interfaces, &after.wanted.interfaces);
     named(&mut lines, "rule", &before.rules, &after.rules, |rule: &RuleState| rule.name.clone());
     members(&mut lines, "allowed", &before.lists.allow, &after.lists.allow);
     members(&mut lines, "denied", &before.lists.deny, &after.lists.deny);
@@ -19,13 +18,14 @@ pub fn difference(before: &State, after: &State) -> Vec<String> {
     let nothing =
         OutboundState { cgroups: Vec::new(), rules: Vec::new(), errno: String::new(), monitor: false };
     let [old, new] = [before, after].map(|state| state.outbound.as_ref().unwrap_or(&nothing));
-    let cgroups = |state: &OutboundState| state.cgroups.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
-    members(&mut lines, "cgroup", &cgroups(old), &cgroups(new));
+    members(&mut lines, "cgroup", &before.wanted.cgroups, &after.wanted.cgroups);
     named(&mut lines, "destinations", &old.rules, &new.rules, HostRuleState::called);
     if before.outbound.is_some() && after.outbound.is_some() {
         value(&mut lines, "destinations: errno", &old.errno, &new.errno);
         value(&mut lines, "destinations: monitor", &old.monitor, &new.monitor);
     }
+    let waiting = after.waiting.iter().filter(|waiting| !before.waiting.contains(waiting));
+    lines.extend(waiting.map(ToString::to_string));
     lines
 }
 

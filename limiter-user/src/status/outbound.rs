@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::bpf::outbound::ON_CGROUPS;
 use crate::bpf::{HostTables, Pins, cgroup_link};
-use crate::state::{AttachedCgroup, HostRuleState, OutboundState};
+use crate::state::{Again, AttachedCgroup, HostRuleState, OutboundState};
 use crate::table;
 
 /// Limits on destinations and what came of them.
@@ -38,7 +38,7 @@ pub struct CgroupStatus {
     /// What `attach` noted.
     #[serde(flatten)]
     pub attached: AttachedCgroup,
-    /// Whether it is still there; a unit that starts anew has a new one, which is not limited.
+    /// Whether it is still there, with all programs on it. A unit that starts anew has a new one, which the daemon attaches.
     pub active: bool,
 }
 
@@ -80,10 +80,15 @@ impl OutboundStatus {
         })
     }
 
-    pub(super) fn cgroup_lines(&self) -> impl Iterator<Item = String> {
-        self.cgroups.iter().map(|CgroupStatus { attached, active }| {
-            let gone = if *active { "" } else { "; GONE, its successor is not limited: attach again" };
-            format!("cgroup {}{gone}", attached.name)
+    pub(super) fn cgroup_lines(&self, has_daemon: bool) -> impl Iterator<Item = String> {
+        self.cgroups.iter().flat_map(move |CgroupStatus { attached, active }| {
+            let gone = match (active, has_daemon) {
+                (true, _) => "",
+                (false, true) => "; NOT ATTACHED ANY MORE",
+                (false, false) => "; NOT ATTACHED ANY MORE, and nobody attaches its successor",
+            };
+            let line = format!("cgroup {}{gone}", attached.name);
+            std::iter::once(line).chain(attached.again.as_ref().map(Again::line))
         })
     }
 
@@ -134,10 +139,7 @@ impl OutboundStatus {
 
 impl CgroupStatus {
     fn new(attached: AttachedCgroup, pins: &Pins) -> Self {
-        let is_on = |program| {
-            let link = pins.link(&cgroup_link(attached.id, program)).ok().flatten();
-            link.is_some_and(|link| link.target == attached.id)
-        };
+        let is_on = |program| pins.is_on(&cgroup_link(attached.id, program), attached.id);
         let is_there = fs::metadata(&attached.path).is_ok_and(|directory| directory.ino() == attached.id);
         let active = is_there && ON_CGROUPS.into_iter().all(is_on);
         Self { attached, active }

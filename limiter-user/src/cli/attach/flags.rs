@@ -13,7 +13,7 @@ use super::{ActionArgument, Arguments, ChargeArgument, order};
 use crate::config::hostname::HostPattern;
 use crate::config::prefix::SourcePrefix;
 use crate::config::{duration, file};
-use crate::daemon::Order;
+use crate::daemon::{Order, Waits};
 use crate::dns;
 use crate::failure::Failure;
 use crate::policy::InboundRule;
@@ -33,6 +33,11 @@ impl Arguments {
         order.trial = self.r#for.as_ref().map(|time| flag("--for", duration::parse(time))).transpose()?;
         (order.keep, order.fresh) = (self.keep, self.fresh);
         replace(&mut order.metrics, "--metrics", self.metrics.as_ref())?;
+        // Who names something on the command line is there to see that it is not; what a file names may come up later.
+        order.waits = Waits {
+            interfaces: self.keep || self.interface.is_empty(),
+            cgroups: self.keep || self.cgroup.is_empty(),
+        };
         self.inbound(&mut order, backoff)?;
         self.outbound(&mut order, backoff)?;
         if self.monitor {

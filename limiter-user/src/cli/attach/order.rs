@@ -9,7 +9,7 @@ use crate::config::file::{self, Config, Inbound, Outbound, XdpMode};
 use crate::config::host::HostRule;
 use crate::config::hostname::HostPattern;
 use crate::config::network::Network;
-use crate::daemon::Order;
+use crate::daemon::{Order, Waits};
 use crate::dns;
 use crate::failure::Failure;
 use crate::metrics::Endpoint;
@@ -21,6 +21,7 @@ pub fn nothing() -> Result<Order, Failure> {
     Ok(Order {
         interfaces: Vec::new(),
         cgroups: Vec::new(),
+        waits: Waits::default(),
         policy: Policy { resets: Some(resets), ..Policy::default() },
         lists: [(List::Allow, Vec::new()), (List::Deny, Vec::new())],
         trial: None,

@@ -38,12 +38,16 @@ pub struct Warning {
 pub async fn of(config: &Config) -> anyhow::Result<Vec<Warning>> {
     let mut warnings = of_text(config);
     if let Some(inbound) = &config.inbound {
-        let here: Vec<String> = interface::all().await?.into_iter().map(|interface| interface.name).collect();
-        let missing = inbound.interfaces.iter().filter(|name| !here.contains(name));
-        warnings.extend(missing.map(|name| {
-            let message = format!("no interface is called '{}' on this machine", **name);
-            at(config, name, message, &format!("attach would fail; here are: {}", here.join(", ")))
-        }));
+        let all = interface::all().await?;
+        let here: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
+        for name in &inbound.interfaces {
+            let (found, _) = interface::wanted(std::slice::from_ref(name), &all);
+            if found.is_empty() {
+                let message = format!("no interface is called '{}' on this machine", **name);
+                let cure = format!("attach would wait for it; here are: {}", here.join(", "));
+                warnings.push(at(config, name, message, &cure));
+            }
+        }
     }
     if let Some(outbound) = &config.outbound {
         for name in &outbound.cgroups {

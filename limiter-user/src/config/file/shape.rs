@@ -23,7 +23,7 @@ pub struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inbound {
-    /// Network interfaces by name. All of them are judged together.
+    /// Network interfaces by name, or by pattern: "eth*". All of them are judged together.
     #[schemars(length(min = 1))]
     pub interfaces: At<Vec<At<String>>>,
     /// Where the program runs: native is in the driver, generic in the kernel's stack, auto the best there is.
@@ -115,7 +115,7 @@ pub struct Prefix {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Outbound {
-    /// Whose connections: systemd units that run, or paths in cgroup v2.
+    /// Whose connections: systemd units, or paths in cgroup v2.
     #[schemars(length(min = 1))]
     pub cgroups: At<Vec<At<String>>>,
     /// For each name that no rule lists, and each address without a name: "10/s burst 10", or a table.
