@@ -2,10 +2,13 @@
 
 #![expect(unsafe_code, reason = "a system call that aya wraps only for programs of an object file")]
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -14,8 +17,10 @@ use nix::libc;
 const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_PROG_LOAD: i32 = 5;
+const BPF_OBJ_GET: i32 = 7;
 const BPF_PROG_TEST_RUN: i32 = 10;
 const BPF_LINK_CREATE: i32 = 28;
+const BPF_LINK_DETACH: i32 = 34;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
 const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
@@ -90,6 +95,14 @@ struct CreateMap {
     key_size: u32,
     value_size: u32,
     max_entries: u32,
+}
+
+/// For `BPF_OBJ_GET`.
+#[repr(C)]
+struct Get {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
 }
 
 /// For `BPF_MAP_UPDATE_ELEM`.
@@ -183,6 +196,20 @@ pub fn memory(map: &impl AsFd) -> u64 {
     let info = info.expect("a descriptor can be looked at");
     let line = info.lines().find_map(|line| line.strip_prefix("memlock:")).expect("it says so");
     line.trim().parse().expect("a number")
+}
+
+/// Takes the program of a pinned link off what it is on, as whoever has the rights may; the link stays pinned.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn detach(pin: &Path) -> io::Result<()> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let get = Get { path: path.as_ptr() as u64, descriptor: 0, flags: 0 };
+    // SAFETY: the path lives until the call returns.
+    let link = unsafe { make(BPF_OBJ_GET, &get) }?;
+    // SAFETY: the attributes are one descriptor.
+    unsafe { bpf(BPF_LINK_DETACH, &mut link.as_raw_fd()) }.map(drop)
 }
 
 /// Puts a program into the one place of a map of programs.
