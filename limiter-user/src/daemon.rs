@@ -8,6 +8,7 @@ mod handover;
 mod left;
 mod lists;
 mod live;
+mod notify;
 mod plan;
 mod reconcile;
 mod session;
@@ -109,6 +110,7 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
     if let Some(listener) = listener {
         tokio::spawn(metrics::serve(listener));
     }
+    notify::ready(session.state());
     loop {
         let wish = tokio::select! {
             () = trial.over() => {
@@ -121,6 +123,7 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
         match wish {
             Wish::End => break,
             Wish::Reload(first) => {
+                notify::reloading();
                 // All that wait want the same, and it takes a while.
                 let mut requests: Vec<_> = first.into_iter().collect();
                 requests.extend(std::iter::from_fn(|| control.waiting()));
@@ -138,9 +141,11 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
                     Ok((None, _)) => {}
                     Err(error) => words::not_reloaded(&error),
                 }
+                notify::ready(session.state());
             }
         }
     }
+    notify::stopping(!remover.is_armed);
     println!("limiterctl: {}", if remover.is_armed { "detached" } else { "ended; its limits stay in force" });
     Ok(())
 }

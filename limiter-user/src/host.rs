@@ -13,6 +13,9 @@ const FLOOR: (u32, u32) = (5, 18);
 const FLOOR_FEATURE: &str = "XDP on frames of several buffers";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
+/// Needed to find the program that a pinned link has (`BPF_PROG_GET_FD_BY_ID`), which is put back where an exchange fails.
+/// Asked for before anything is attached: without it neither a reload nor the next `attach` could take over.
+const NEEDED_TO_EXCHANGE: [Capability; 1] = [Capability::CAP_SYS_ADMIN];
 
 /// Makes sure that programs can be loaded and attached.
 ///
@@ -21,6 +24,7 @@ const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN,
 /// Missing privileges, a kernel below the floor, no BTF.
 pub fn check() -> Result<(), Failure> {
     check_privileges()?;
+    has_all(&NEEDED_TO_EXCHANGE)?;
     let release = uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default();
     check_kernel(&release)?;
     if !Path::new(BTF).exists() {
@@ -38,12 +42,16 @@ pub fn check() -> Result<(), Failure> {
 ///
 /// Names the capability that is missing.
 pub fn check_privileges() -> Result<(), Failure> {
-    let missing =
-        NEEDED.into_iter().find(|&needed| !caps::has_cap(None, CapSet::Effective, needed).unwrap_or(false));
+    has_all(&NEEDED)
+}
+
+fn has_all(needed: &[Capability]) -> Result<(), Failure> {
+    let is_missing = |capability| !caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    let missing = needed.iter().find(|&&capability| is_missing(capability));
     missing.map_or(Ok(()), |capability| {
         Err(Failure::new(
             format!("this needs the rights of root ({capability} is missing)"),
-            "run it with sudo: sudo limiterctl ...",
+            "run it with sudo: sudo limiterctl ...; a unit of systemd needs it in CapabilityBoundingSet=",
         ))
     })
 }

@@ -4,19 +4,22 @@
 
 mod attach;
 mod check;
+mod completions;
 mod confirm;
 mod detach;
 mod list;
+mod man;
 mod prefixes;
 mod reload;
 mod status;
+mod systemd;
 pub(crate) mod translate;
 mod why;
 
 use std::process::ExitCode;
 
 use crate::bpf::lists::List;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Limits how many connections a service gets, and how many it makes to each name.
 #[derive(Debug, Parser)]
@@ -41,6 +44,9 @@ enum Verb {
     Deny(prefixes::Arguments),
     Confirm(confirm::Arguments),
     Translate(translate::Arguments),
+    Systemd(systemd::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// How to print an answer.
@@ -76,6 +82,16 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Deny(arguments) => prefixes::run(List::Deny, &arguments),
             Verb::Confirm(arguments) => confirm::run(&arguments).await,
             Verb::Translate(arguments) => translate::run(arguments),
+            Verb::Systemd(arguments) => systemd::run(&arguments),
+            Verb::Completions(arguments) => completions::run(&arguments),
+            Verb::Man(arguments) => man::run(&arguments),
         }
     })
+}
+
+/// The whole command line, as its completions and its manual are made from it.
+pub fn command() -> clap::Command {
+    let mut command = Arguments::command();
+    command.build();
+    command
 }

@@ -12,7 +12,7 @@ use super::enforce::{Enforced, Plan, enforce};
 use super::follow::Follower;
 use super::handover::{self, Handover};
 use super::reconcile::Reconciler;
-use super::{Order, Signals, Wish, live, words};
+use super::{Order, Signals, Wish, live, notify, words};
 use crate::bpf::{HostTables, Pins, Programs, SourceTable, Tables};
 use crate::clock;
 use crate::config::hostname::HostPattern;
@@ -108,6 +108,8 @@ impl Session {
         let mut reconcile = lenient(Reconciler::EVERY);
         let mut collect = interval(COLLECT_EVERY);
         let mut look = interval(LOOK_EVERY);
+        let watchdog = notify::watchdog_interval();
+        let mut feed = interval(watchdog.unwrap_or(Duration::MAX));
         let live = io::stdout().is_terminal();
         let wish = loop {
             tokio::select! {
@@ -124,6 +126,7 @@ impl Session {
                     self.follower.follow(told, &mut self.programs, &mut self.state).await;
                 }
                 _ = look.tick() => if let Some(alarm) = &mut self.alarm { alarm.look(); },
+                _ = feed.tick(), if watchdog.is_some() => notify::alive(),
                 _ = show.tick(), if live => self.show()?,
             }
         };
