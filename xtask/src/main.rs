@@ -1,4 +1,4 @@
-//! What a person types to work on limiterctl: `cargo xtask setup`, `demo`, `test`, `bench` and `kernels`.
+//! What a person types to work on limiterctl: `cargo xtask setup`, `demo`, `test`, `bench`, `kernels` and `package`.
 //!
 //! Layout:
 //! - [`setup`]: makes sure of what building, testing and showing need; one file a kind of thing.
@@ -8,12 +8,14 @@
 //! - [`mod@test`]: the steps of the test command, in order.
 //! - [`mod@bench`]: what a packet and a connect cost.
 //! - [`kernels`]: the kernels that are not this machine's, in a virtual machine.
+//! - [`package`]: a package for Debian and what is built on it.
 //! - [`shell`]: running commands, as root where needed, with an error that says what to do by hand.
 
 mod bench;
 mod connect;
 mod demo;
 mod kernels;
+mod package;
 mod setup;
 mod shell;
 mod test;
@@ -49,6 +51,8 @@ enum Verb {
     Test(test::Args),
     /// Measure what a packet and a connect cost, and say which targets are met
     Bench(bench::Args),
+    /// Build a package for Debian: limiterctl, its unit, manual, completions and documentation
+    Package(package::Args),
     /// Boot other kernels in a virtual machine, and try limiterctl on each
     Kernels(kernels::Args),
     /// The part of `kernels` that runs in the virtual machine
@@ -77,6 +81,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Visit(args) => visit::run(args),
         Verb::Test(args) => test::run(&sh, args),
         Verb::Bench(args) => bench::run(&sh, args),
+        Verb::Package(args) => package::run(&sh, args),
         Verb::Kernels(args) => kernels::run(&sh, args),
         Verb::KernelsInside(args) => kernels::inside(args),
     }
