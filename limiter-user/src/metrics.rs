@@ -8,7 +8,7 @@
 //! - [`server`] answers HTTP
 //! - [`snapshot`] is all that a page tells, read from the kernel: [`hosts`] are the names worth a line, [`fill`]
 //!   how full tables are
-//! - [`page`] writes it; pure
+//! - [`mod@page`] writes it; pure
 
 pub mod endpoint;
 pub mod fill;

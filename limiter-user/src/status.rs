@@ -15,7 +15,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::flood::Floods;
 use crate::open::OpenStatus;
-use crate::state::{Again, AttachedInterface, Lock, RuleState, State};
+use crate::state::{Again, AttachedInterface, Lock, RuleState, State, Waiting};
 use crate::table;
 pub use outbound::{CgroupStatus, HostRuleStatus, OutboundStatus};
 
@@ -30,9 +30,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Interfaces and cgroups that will be limited once they are there, as they are written in the configuration.
     pub waiting: Vec<String>,
-    /// The same in sentences.
+    /// The same with their reasons.
     #[serde(skip)]
-    remarks: Vec<String>,
+    pub waits: Vec<Waiting>,
     /// In the order in which they were given.
     pub rules: Vec<RuleStatus>,
     /// What holds for destinations.
@@ -152,7 +152,7 @@ impl Status {
             daemon_pid,
             interfaces: Vec::new(),
             waiting: Vec::new(),
-            remarks: Vec::new(),
+            waits: Vec::new(),
             rules: Vec::new(),
             outbound: None,
             connections: None,
@@ -213,8 +213,8 @@ impl Status {
                 .into_iter()
                 .map(|attached| InterfaceStatus { active: is_active(&attached), attached })
                 .collect(),
-            remarks: state.waiting.iter().map(ToString::to_string).collect(),
-            waiting: state.waiting.into_iter().map(|waiting| waiting.name).collect(),
+            waiting: state.waiting.iter().map(|waiting| waiting.name.clone()).collect(),
+            waits: state.waiting,
             rules,
             outbound,
             connections: None,
@@ -249,7 +249,7 @@ impl Status {
         if let Some(outbound) = &self.outbound {
             lines.extend(outbound.cgroup_lines(self.daemon_pid.is_some()));
         }
-        lines.extend(self.remarks.iter().cloned());
+        lines.extend(self.waits.iter().map(ToString::to_string));
         lines.push(String::new());
         if !self.rules.is_empty() {
             lines.push(self.rules_table().to_string());

@@ -95,8 +95,14 @@ fn what_it_tells_is_what_the_verbs_tell() {
         assert_eq!(ask(&server, "POST", "/v1/reload", Some(body)).0, 422, "{body}");
     }
     assert_eq!(ask(&server, "POST", "/v1/reload", Some("{")).0, 400);
-    let long = format!("{{\"dry_run\": {}true}}", " ".repeat(100_000));
-    assert_eq!(ask(&server, "POST", "/v1/reload", Some(&long)).0, 413);
+    // What is too long is not read to its end, so the answer may be lost with the connection.
+    let mut stream = connect(&server);
+    let head = "POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n";
+    let _ = stream.write_all((head.to_owned() + &" ".repeat(100_000)).as_bytes());
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert_eq!(ask(&server, "GET", "/v1/status", None).0, 200);
 }
 
 #[test]

@@ -41,10 +41,10 @@ impl Scene {
         }
         let files = tempfile::tempdir().unwrap();
         let xtask = binary().with_file_name("xtask");
-        let mut build = Command::new(&xtask);
-        build.arg("package").arg("--limiterctl").arg(binary()).arg("--out").arg(files.path());
+        let mut command = Command::new(&xtask);
+        command.arg("package").arg("--limiterctl").arg(binary()).arg("--out").arg(files.path());
         let built =
-            Said::from(build.output().unwrap_or_else(|error| panic!("cargo build -p xtask: {error}")));
+            Said::from(command.output().unwrap_or_else(|error| panic!("cargo build -p xtask: {error}")));
         assert_eq!(built.code, 0, "{built:?}");
 
         let (server, client) = (Machine::new("server"), Host::new("client"));

@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, value_name = "DIRECTORY", default_value = "target/debian")]
     out: PathBuf,
 
-    /// Who answers for the package: 'NAME <ADDRESS>'
+    /// Who answers for the package, by name and address
     #[arg(long, value_name = "WHO", default_value = "root <root@localhost>")]
     maintainer: String,
 }

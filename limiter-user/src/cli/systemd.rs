@@ -63,7 +63,6 @@ fn drop_in(unit: &str) -> String {
 After=limiterctl.service
 # If limits cannot be put in force, this service does not start. If it is to start without limits rather than not at
 # all, write Wants= instead.
-# Not for a unit that the configuration lists under cgroups: that one must run before limiterctl starts.
 Requires=limiterctl.service
 "
     )

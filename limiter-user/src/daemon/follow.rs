@@ -93,8 +93,8 @@ impl Follower {
         }
     }
 
-    /// Attaches what is wanted and missing, takes off what is not wanted any more, and says so. Where that fails it is tried again
-    /// with the next look.
+    /// Attaches what is wanted and missing, takes off what is not wanted any more, and says so. Where that fails it is
+    /// tried again with the next look.
     pub async fn follow(&mut self, told: Option<u64>, programs: &mut Programs, state: &mut State) {
         let result = self.look(told, programs, state).await;
         for news in self.news.drain(..) {

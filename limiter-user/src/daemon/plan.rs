@@ -25,7 +25,8 @@ pub struct Plan {
 ///
 /// # Errors
 ///
-/// What is ordered cannot be held; interfaces and cgroups that are taken, or not there and not to be waited for. Nothing is changed.
+/// What is ordered cannot be held; interfaces and cgroups that are taken, or not there and not to be waited for. Nothing is
+/// changed.
 pub async fn plan(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<Plan> {
     let numbering = before.map(|before| before.numbering.clone()).unwrap_or_default();
     let entries = order.policy.entries_after(&numbering)?;

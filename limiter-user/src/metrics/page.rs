@@ -106,7 +106,11 @@ fn targets(snapshot: &Snapshot) -> Vec<(&'static str, String, bool)> {
         cgroups.map(|cgroup| ("cgroup", label(&cgroup.attached.name, cgroup.attached.id), cgroup.active));
     // Handshakes are seen from the root cgroup, whoever listens.
     let sockets = snapshot.connections.iter().map(|open| ("sockets", "all".to_owned(), open.attached));
-    interfaces.chain(cgroups).chain(sockets).collect()
+    let waiting = status.waits.iter().map(|waiting| {
+        let kind = if waiting.kind == "cgroup" { "cgroup" } else { "interface" };
+        (kind, label(&waiting.name, 0), false)
+    });
+    interfaces.chain(cgroups).chain(sockets).chain(waiting).collect()
 }
 
 /// How full tables are, and what programs took.

@@ -11,6 +11,7 @@ use super::page::{Format, page};
 use super::snapshot::{Connections, Snapshot};
 use crate::bpf::Runs;
 use crate::config::prefix::SourcePrefix;
+use crate::state::Waiting;
 use crate::status::{
     CgroupStatus, HostRuleStatus, InterfaceStatus, Mode, OutboundStatus, ResetStatus, RuleStatus, Status,
 };
@@ -153,7 +154,11 @@ fn openmetrics_is_for_who_asks_for_it_and_has_an_end() {
 #[test]
 fn enforcing_is_said_only_where_all_of_it_holds() {
     type Change = fn(&mut Snapshot);
-    let cases: [(&str, Change); 5] = [
+    let cases: [(&str, Change); 6] = [
+        ("an interface that is waited for", |snapshot| {
+            let (kind, name, why) = ("interface".into(), "eth7".into(), "it is not there".into());
+            snapshot.status.waits.push(Waiting { kind, name, why });
+        }),
         ("monitor mode", |snapshot| snapshot.status.mode = Mode::Monitor),
         ("nothing attached", |snapshot| *snapshot = Snapshot::of(Status::off(None))),
         ("an interface lost", |snapshot| snapshot.status.interfaces[0].active = false),

@@ -140,8 +140,8 @@ impl Follower {
     }
 }
 
-/// When it was made, by [`clock::now`]. Its directory has that time from when it is first looked up, and nobody can be in it before
-/// that.
+/// When it was made, by [`clock::now`]. Its directory has that time from when it is first looked up, and nobody can be in
+/// it before that.
 fn made(cgroup: &Cgroup) -> Option<u64> {
     let modified = fs::metadata(&cgroup.path).and_then(|about| about.modified()).ok()?;
     let age = SystemTime::now().duration_since(modified).ok()?;

@@ -78,7 +78,7 @@ impl Follower {
         let gap = self.gaps.end(&link);
         match before {
             Some(_) => {
-                self.news.push(format!("{name} had lost its program: attached again, {mode} XDP; {gap}"))
+                self.news.push(format!("{name} had lost its program: attached again, {mode} XDP; {gap}"));
             }
             None => self.news.push(format!("{name} is there: attached, {mode} XDP; {gap}")),
         }
