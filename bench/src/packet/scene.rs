@@ -88,6 +88,10 @@ impl Scene {
         let budget = || PLENTY.parse().expect("a rate");
         let resets = Some(ResetBudget { rate: budget(), total_rate: budget() });
         let count = rules.len() as u32;
+        // Each needs a name of its own.
+        let named =
+            (1..).zip(rules).map(|(number, rule)| InboundRule { name: format!("bench-{number}"), ..rule });
+        let rules = named.collect();
         let entries = Policy { rules, resets, ..Policy::default() }.entries()?;
         Ok(Self { programs: Programs::load(&entries, sources)?, frame, stream: None, rules: count })
     }
