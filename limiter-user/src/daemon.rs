@@ -129,13 +129,7 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
                 requests.extend(std::iter::from_fn(|| control.waiting()));
                 let dry_run = !requests.is_empty() && requests.iter().all(|request| request.reload.dry_run);
                 let result = reload(&order, reread.as_ref(), &pins, &mut session, dry_run).await;
-                let answer = result.as_ref().map(|(_, changes)| changes).map_err(Problem::from);
-                for request in requests {
-                    let dry_run = request.reload.dry_run;
-                    let reloaded = |changes: &Vec<String>| Reloaded { changes: changes.clone(), dry_run };
-                    // Who has gone away meanwhile needs no answer.
-                    let _ = request.answer.send(answer.clone().map(reloaded));
-                }
+                answer(requests, &result.as_ref().map(|(_, changes)| changes).map_err(Problem::from));
                 match result {
                     Ok((Some(new), _)) => order = new,
                     Ok((None, _)) => {}
@@ -148,6 +142,15 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
     notify::stopping(!remover.is_armed);
     println!("limiterctl: {}", if remover.is_armed { "detached" } else { "ended; its limits stay in force" });
     Ok(())
+}
+
+/// Tells all who asked what came of it.
+fn answer(requests: Vec<Request>, result: &Result<&Vec<String>, Problem>) {
+    for Request { reload, answer } in requests {
+        let reloaded = |changes: &Vec<String>| Reloaded { changes: changes.clone(), dry_run: reload.dry_run };
+        // Who has gone away meanwhile needs no answer.
+        let _ = answer.send(result.clone().map(reloaded));
+    }
 }
 
 /// Puts in force what is written now, all of it or nothing; gives the new order, and what it changed. A dry run only tells.
@@ -177,8 +180,10 @@ async fn reload(
     if is_same {
         return Ok((Some(new), changes));
     }
+    // Somebody may have confirmed meanwhile: see `Trial`.
+    let detaches_at = State::load()?.and_then(|state| state.detaches_at);
     *session = Session::begin(&new, plan, pins, Some(&before)).await?;
-    session.state().detaches_at = before.detaches_at;
+    session.state().detaches_at = detaches_at;
     session.state().save()?;
     words::reloaded(&changes);
     Ok((Some(new), changes))

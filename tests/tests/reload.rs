@@ -151,7 +151,7 @@ fn a_limit_that_is_tightened_hands_out_nothing_and_one_that_is_loosened_gives_wh
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_says_where_it_is_bad() {
+fn a_bad_file_changes_nothing_and_says_placesit_is_bad() {
     let scene = Scene::new();
     let good = rules(&[("web", 80, "1/hour burst 3")]);
     let mut daemon = scene.attach(&good);
@@ -227,6 +227,18 @@ fn interfaces_and_lists_come_and_go_with_the_file() {
     assert_ne!(scene.server.xdp("eth1"), "");
 }
 
+#[test]
+fn what_was_confirmed_stays_confirmed_after_a_reload() {
+    let scene = Scene::new();
+    scene.write(&rules(&[("web", 80, "1/hour burst 3")]));
+    let _daemon = scene.server.attach(&["--config", &scene.file(), "--for", "10min"]);
+    assert!(scene.server.status()["detaches_at"].is_string());
+    assert_eq!(scene.server.limiterctl(&["confirm"]).code, 0);
+    scene.write(&rules(&[("web", 80, "1/hour burst 4")]));
+    assert_eq!(scene.reload(&[]).code, 0);
+    assert!(scene.server.status()["detaches_at"].is_null(), "{}", scene.server.status());
+}
+
 /// The second interface's driver has no native XDP: by then the program on the first one has been exchanged.
 #[test]
 fn a_reload_that_fails_half_way_puts_back_what_was() {
@@ -236,7 +248,8 @@ fn a_reload_that_fails_half_way_puts_back_what_was() {
     assert_eq!(scene.counts("web", 2), (2, 0));
     let before = scene.server.status();
     let worse = rules(&[("web", 80, "1/hour burst 20"), ("mail", 25, "1/hour")]);
-    scene.write(&worse.replace("[\"eth0\"]", "[\"eth0\", \"lo\"]\nxdp_mode = \"native\""));
+    let places = "[\"eth0\", \"lo\"]\nxdp_mode = \"native\"\ndeny = [\"198.51.100.1\"]";
+    scene.write(&worse.replace("[\"eth0\"]", places));
     let said = scene.reload(&[]);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.stderr.contains("the driver of lo refused native XDP"), "{said:?}");

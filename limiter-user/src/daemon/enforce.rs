@@ -25,7 +25,7 @@ use crate::bpf::{
 use crate::cgroup::Cgroup;
 use crate::interface::Interface;
 use crate::policy::{Entries, Policy};
-use crate::state::{AttachedInterface, State};
+use crate::state::{AttachedInterface, ListsState, State};
 
 /// Limits in force.
 pub struct Enforced {
@@ -55,19 +55,25 @@ pub fn enforce(order: &Order, plan: Plan, pins: &Pins, before: Option<&State>) -
     let waiting = mem::take(&mut state.waiting);
     state.save()?;
     pins.pin_maps(programs.maps())?;
-    lists::change(order, pins, before)?;
+    change.lists(&state.lists)?;
     change.cgroups(&mut programs, &cgroups, &order.policy)?;
     change.count_open(&mut programs, &entries)?;
     state.interfaces = change.interfaces(&mut programs, &interfaces, order)?;
     state.waiting = waiting;
     state.save()?;
-    change.commit()?;
-    if before.is_some()
-        && let Some(outbound) = &entries.outbound
-    {
-        HostTables::pinned(pins)?.follow(outbound)?;
+    // From here on all of it holds, and what is left to do can be done by hand.
+    if let Err(error) = change.commit().and_then(|()| follow(pins, before, &entries)) {
+        eprintln!("limiterctl: the limits are in force, but not all that was before is put away: {error:#}");
     }
     Ok(Enforced { programs, entries, state })
+}
+
+/// Has names that were learned before follow to the rules that list them now.
+fn follow(pins: &Pins, before: Option<&State>, entries: &Entries) -> anyhow::Result<()> {
+    match (before, &entries.outbound) {
+        (Some(_), Some(outbound)) => HostTables::pinned(pins)?.follow(outbound),
+        _ => Ok(()),
+    }
 }
 
 /// Exchanges links one by one. Dropped before [`Self::commit`], it puts back what was there.
@@ -75,6 +81,8 @@ struct Change<'a> {
     pins: &'a Pins,
     before: Option<&'a State>,
     configuration: Vec<(&'static str, MapData)>,
+    /// What is listed now, once it is.
+    lists: Option<ListsState>,
     /// Links with another program, and the one they had.
     replaced: Vec<(Link, OwnedFd)>,
     /// Links that were not there.
@@ -90,6 +98,7 @@ impl<'a> Change<'a> {
             pins,
             before,
             configuration: pins.configuration()?,
+            lists: None,
             replaced: Vec::new(),
             attached: Vec::new(),
             wanted: BTreeSet::new(),
@@ -118,6 +127,15 @@ impl<'a> Change<'a> {
         self.pins.pin_link(name, link)?;
         self.attached.push(name.to_owned());
         Ok(())
+    }
+
+    fn lists(&mut self, now: &ListsState) -> anyhow::Result<()> {
+        self.lists = Some(now.clone());
+        lists::change(self.pins, &self.listed_before(), now)
+    }
+
+    fn listed_before(&self) -> ListsState {
+        self.before.map(|before| before.lists.clone()).unwrap_or_default()
     }
 
     fn cgroups(
@@ -222,6 +240,9 @@ impl Drop for Change<'_> {
             self.attached.iter().try_for_each(|name| self.pins.detach(name))?;
             for (name, map) in &self.configuration {
                 self.pins.replace_map(name, |path| map.pin(path))?;
+            }
+            if let Some(now) = &self.lists {
+                lists::change(self.pins, now, &self.listed_before())?;
             }
             self.before.map_or(Ok(()), State::save)
         };

@@ -2,34 +2,30 @@
 
 use limiter_common::lists::{EVERY_RULE, FOREVER};
 
-use super::Order;
 use crate::bpf::Pins;
 use crate::bpf::lists::{List, Listed, Lists};
 use crate::config::network::Network;
-use crate::state::{ListsState, State};
+use crate::state::ListsState;
 
-/// Puts what is listed on its lists, and takes off what was listed before and is no more.
+/// Puts what is listed `now` on its lists, and takes off what was listed `before` and is no more.
 ///
 /// # Errors
 ///
 /// As the kernel says; no room.
-pub fn change(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow::Result<()> {
-    for (list, networks) in &order.lists {
-        let listed = before.map(|before| of(&before.lists, *list)).unwrap_or_default();
-        let listed = listed.iter().filter_map(|network| network.parse::<Network>().ok());
-        let over: Vec<_> = listed.filter(|network| !networks.contains(network)).collect();
-        if networks.is_empty() && over.is_empty() {
+pub fn change(pins: &Pins, before: &ListsState, now: &ListsState) -> anyhow::Result<()> {
+    for (list, before, now) in
+        [(List::Allow, &before.allow, &now.allow), (List::Deny, &before.deny, &now.deny)]
+    {
+        let (new, over) = (networks(now, &[]), networks(before, now));
+        if new.is_empty() && over.is_empty() {
             continue;
         }
         let mut lists = Lists::open(pins)?;
-        if !networks.is_empty() {
-            let new: Vec<_> = networks
-                .iter()
-                .map(|&network| Listed { network, scope: EVERY_RULE, until: FOREVER })
-                .collect();
-            lists.add(*list, &new)?;
+        if !new.is_empty() {
+            let listed = |&network: &Network| Listed { network, scope: EVERY_RULE, until: FOREVER };
+            lists.add(list, &new.iter().map(listed).collect::<Vec<_>>())?;
         }
-        lists.remove(*list, EVERY_RULE, &over)?;
+        lists.remove(list, EVERY_RULE, &over)?;
     }
     Ok(())
 }
@@ -43,9 +39,9 @@ pub fn words(lists: &[(List, Vec<Network>)]) -> ListsState {
     ListsState { allow: on(List::Allow), deny: on(List::Deny) }
 }
 
-fn of(lists: &ListsState, list: List) -> &[String] {
-    match list {
-        List::Allow => &lists.allow,
-        List::Deny => &lists.deny,
-    }
+/// Those of the first that are not among the second.
+fn networks(words: &[String], others: &[String]) -> Vec<Network> {
+    let words = words.iter().filter(|word| !others.contains(word));
+    // Each was written by `words`.
+    words.filter_map(|word| word.parse().ok()).collect()
 }

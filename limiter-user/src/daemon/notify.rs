@@ -49,5 +49,8 @@ fn in_force(state: &State) -> String {
     let cgroups =
         state.outbound.iter().flat_map(|outbound| &outbound.cgroups).map(|cgroup| cgroup.name.as_str());
     let places: Vec<_> = interfaces.chain(cgroups).collect();
+    if places.is_empty() {
+        return "nothing to limit is there yet".into();
+    }
     format!("limits in force on {}", places.join(", "))
 }
