@@ -178,8 +178,11 @@ impl Scene {
         let mut script = self.machine.host.command_in(&self.machine.sandbox, "script");
         script
             .args(["--quiet", "--command", &command, "/dev/null"])
-            .env("TERM", "xterm")
-            .env_remove("NO_COLOR");
+            .env("TERM", "xterm");
+        // Each of them has a say in colours, and where tests run some are set: `CI` alone outdoes a dumb terminal.
+        for word in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+            script.env_remove(word);
+        }
         let output = script.stdin(Stdio::null()).output().expect("script is there");
         text(&output.stdout).replace("\r\n", "\n")
     }
