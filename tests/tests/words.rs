@@ -176,9 +176,7 @@ impl Scene {
     fn on_terminal(&self, columns: u16, command: &str) -> String {
         let command = format!("stty cols {columns} rows 50; {command}");
         let mut script = self.machine.host.command_in(&self.machine.sandbox, "script");
-        script
-            .args(["--quiet", "--command", &command, "/dev/null"])
-            .env("TERM", "xterm");
+        script.args(["--quiet", "--command", &command, "/dev/null"]).env("TERM", "xterm");
         // Each of them has a say in colours, and where tests run some are set: `CI` alone outdoes a dumb terminal.
         for word in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
             script.env_remove(word);
