@@ -116,8 +116,9 @@ pub fn find_state(set: &Set, tag: u16, now: u64) -> Option<State> {
     set.0.iter().find(|&&cell| has_tag(cell, tag)).map(|&cell| unpack(cell, now))
 }
 
+/// Whether a cell is that of the source with `tag`.
 #[inline(always)]
-const fn has_tag(cell: u64, tag: u16) -> bool {
+pub const fn has_tag(cell: u64, tag: u16) -> bool {
     (cell >> TIME_BITS) as u16 == tag
 }
 

@@ -6,7 +6,8 @@
 //! - [`daemon`] runs while limits are attached; [`status`] tells what they did, and needs no daemon
 //! - [`control`] is the daemon's socket, both ends of it, on [`http`]
 //! - [`open`] tells who holds how many connections; [`sockets`] is the kernel's list of them
-//! - [`why`] says why a destination is refused, [`hosts`] lists those that are known
+//! - [`why`] says why a destination is refused, [`hosts`] lists those that are known, [`rules`] all rules
+//! - [`unblock`] gives who is refused a fresh start
 //! - [`flood`] tells whether strangers are over what they share
 //! - [`metrics`] is the same for Prometheus, over HTTP
 //! - [`policy`] turns what was asked for into map entries, without touching a map
@@ -36,10 +37,12 @@ pub mod metrics;
 pub mod namespace;
 pub mod open;
 pub mod policy;
+pub mod rules;
 pub mod sockets;
 pub mod ssh;
 pub mod state;
 pub mod status;
 pub mod table;
 pub mod translate;
+pub mod unblock;
 pub mod why;

@@ -1,6 +1,7 @@
 //! Why a name or an address is refused, by which limit, since when and until when.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use comfy_table::Table;
 use limiter_common::gcra::State as Gcra;
@@ -68,11 +69,36 @@ pub struct Shared {
 }
 
 /// Reads what is needed for an answer.
-struct Inquiry {
-    tables: HostTables,
-    state: OutboundState,
+pub struct Inquiry {
+    /// The maps.
+    pub tables: HostTables,
+    /// The rules in words.
+    pub state: OutboundState,
     /// `CLOCK_MONOTONIC`, in nanoseconds.
-    now: u64,
+    pub now: u64,
+}
+
+/// What can be asked about.
+pub enum Target {
+    /// A name, in lower case.
+    Name(String),
+    /// An address; what was IPv4-mapped is IPv4.
+    Address(IpAddr),
+}
+
+impl FromStr for Target {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        match (text.parse()?, text.parse::<IpAddr>()) {
+            (HostPattern::Exact(name), _) => Ok(Self::Name(name)),
+            (HostPattern::Network(_), Ok(address)) => Ok(Self::Address(address.to_canonical())),
+            _ => Err(Failure::new(
+                format!("'{text}' is neither one name nor one address"),
+                "give a name (google.com) or an address (192.0.2.1)",
+            )),
+        }
+    }
 }
 
 impl Why {
@@ -82,19 +108,12 @@ impl Why {
     ///
     /// A target that is neither a name nor an address; nothing attached.
     pub fn ask(target: &str) -> anyhow::Result<Self> {
-        let pattern: HostPattern = target.parse()?;
+        let target = target.parse()?;
         let state = State::load()?.and_then(|state| state.outbound).ok_or_else(nothing_attached)?;
-        let inquiry = Inquiry { tables: HostTables::pinned(&Pins::locate())?, state, now: clock::now() };
-        match &pattern {
-            HostPattern::Exact(name) => inquiry.name(name),
-            HostPattern::Network(_) if target.parse::<IpAddr>().is_ok() => {
-                inquiry.address(target.parse::<IpAddr>()?.to_canonical())
-            }
-            _ => Err(Failure::new(
-                format!("'{target}' is neither one name nor one address"),
-                "ask about a name (google.com) or an address (192.0.2.1)",
-            )
-            .into()),
+        let inquiry = Inquiry::open(state)?;
+        match target {
+            Target::Name(name) => inquiry.name(name),
+            Target::Address(ip) => inquiry.address(ip),
         }
     }
 
@@ -148,11 +167,50 @@ impl Why {
 }
 
 impl Inquiry {
-    fn name(&self, name: &str) -> anyhow::Result<Why> {
-        let rule = self.tables.rule_of(name)?;
-        let id = NameId::new(rule, name_hash(&self.tables.settings.names, name));
+    /// Of what is attached.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn open(state: OutboundState) -> anyhow::Result<Self> {
+        Ok(Self { tables: HostTables::pinned(&Pins::locate())?, state, now: clock::now() })
+    }
+
+    /// Who is charged with a connection to a name.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn id(&self, name: &str) -> anyhow::Result<NameId> {
+        Ok(NameId::new(self.tables.rule_of(name)?, name_hash(&self.tables.settings.names, name)))
+    }
+
+    /// Who is charged with a connection to an address, in words and as in the maps; `None` where nobody is.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn subjects(&self, ip: IpAddr) -> anyhow::Result<Option<Vec<(String, Subject)>>> {
+        let address = address(ip);
+        let [listed, unlisted] = self.tables.names(&address)?;
+        let network = self.tables.network(&address)?;
+        let Some(HeldBy { names, rule }) = HeldBy::new(listed, network, || unlisted) else {
+            return Ok(None);
+        };
+        let mut subjects = Vec::new();
+        for id in names.iter().flat_map(|names| names.ids).filter_map(NameId::from_bits) {
+            subjects.push((self.text(id)?, Subject::name(id)));
+        }
+        let per_ip = self.tables.settings.has(Settings::PER_IP).then_some(PER_IP_RULE);
+        let rules = rule.into_iter().chain(per_ip);
+        subjects.extend(rules.map(|rule| (ip.to_string(), Subject::address(rule, &address))));
+        Ok(Some(subjects))
+    }
+
+    fn name(&self, name: String) -> anyhow::Result<Why> {
+        let id = self.id(&name)?;
         let mut limits = Vec::new();
-        self.hold(&mut limits, name, &Subject::name(id))?;
+        self.hold(&mut limits, &name, &Subject::name(id))?;
         let mut addresses: Vec<_> = self
             .tables
             .addresses()
@@ -162,23 +220,16 @@ impl Inquiry {
         addresses.sort_unstable();
         addresses.dedup();
         let addresses = addresses.into_iter().map(|ip| self.shared(ip)).collect::<Result<_, _>>()?;
-        Ok(self.conclude(name.to_owned(), limits, addresses, false))
+        Ok(self.conclude(name, limits, addresses, false))
     }
 
     fn address(&self, ip: IpAddr) -> anyhow::Result<Why> {
-        let address = address(ip);
-        let [listed, unlisted] = self.tables.names(&address)?;
-        let network = self.tables.network(&address)?;
-        let Some(HeldBy { names, rule }) = HeldBy::new(listed, network, || unlisted) else {
+        let Some(subjects) = self.subjects(ip)? else {
             return Ok(self.conclude(ip.to_string(), Vec::new(), Vec::new(), true));
         };
         let mut limits = Vec::new();
-        for id in names.iter().flat_map(|names| names.ids).filter_map(NameId::from_bits) {
-            self.hold(&mut limits, &self.text(id)?, &Subject::name(id))?;
-        }
-        let per_ip = self.tables.settings.has(Settings::PER_IP).then_some(PER_IP_RULE);
-        for rule in rule.into_iter().chain(per_ip) {
-            self.hold(&mut limits, &ip.to_string(), &Subject::address(rule, &address))?;
+        for (text, subject) in &subjects {
+            self.hold(&mut limits, text, subject)?;
         }
         Ok(self.conclude(ip.to_string(), limits, vec![self.shared(ip)?], false))
     }

@@ -180,9 +180,13 @@ fn with_the_rights_of_the_unit_all_works_and_without_any_of_them_nothing_is_begu
     let mut service = scene.start(scene.confined(&rights, &attach));
     let ready = service.news();
     assert!(ready.starts_with("READY=1\n"), "{ready}: {:?}", service.end());
-    for verb in
-        [&["status"][..], &["deny", "add", "203.0.113.0/24"], &["list", "sources"], &["list", "hosts"]]
-    {
+    for verb in [
+        &["status"][..],
+        &["deny", "add", "203.0.113.0/24"],
+        &["list", "sources"],
+        &["list", "hosts"],
+        &["list", "rules"],
+    ] {
         let said = Said::from(scene.confined(&rights, verb).output().unwrap());
         assert_eq!(said.code, 0, "{verb:?}: {said:?}");
     }

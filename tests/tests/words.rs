@@ -216,7 +216,9 @@ fn tables_fit_80_columns_and_grow_with_the_terminal() {
         "15",
     ]);
     let limiterctl = binary();
-    for verb in ["status", "list hosts", "list sources", "why localhost", "why a-name.example.org"] {
+    for verb in
+        ["status", "list rules", "list hosts", "list sources", "why localhost", "why a-name.example.org"]
+    {
         let command = format!("{} {verb}", limiterctl.display());
         let (narrow, wide) = (scene.on_terminal(80, &command), scene.on_terminal(200, &command));
         assert!(widest(&narrow) <= 80, "{verb} on 80 columns:\n{narrow}");

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aya::maps::MapData;
-use limiter_common::sources::is_idle_for;
+use limiter_common::gcra::State;
+use limiter_common::key::Place;
+use limiter_common::sources::{WAYS, has_tag, is_idle_for, unpack};
 use limiter_common::{maps, pending};
 
 use super::words::Words;
@@ -48,6 +50,21 @@ impl SourceTable {
     pub fn sweep_pending(&self) -> usize {
         let now = clock::now();
         self.clear(|cell| cell != 0 && pending::is_over(cell, now))
+    }
+
+    /// Empties the cell of whoever has this place; gives what it held, or `None` where there is none.
+    pub fn forget(&self, place: Place, now: u64) -> Option<State> {
+        let sets = (self.cells().len() / WAYS) as u32;
+        self.forget_in(place.set(sets - 1), place.tag(), now)
+    }
+
+    /// The same for a tag in a set.
+    pub fn forget_in(&self, set: u32, tag: u16, now: u64) -> Option<State> {
+        self.cells().chunks_exact(WAYS).nth(set as usize)?.iter().find_map(|cell| {
+            let forget = |value| has_tag(value, tag).then_some(0);
+            let held = cell.fetch_update(Ordering::SeqCst, Ordering::Relaxed, forget).ok()?;
+            Some(unpack(held, now))
+        })
     }
 
     fn clear(&self, is_over: impl Fn(u64) -> bool) -> usize {

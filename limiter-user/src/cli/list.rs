@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::{NO, Output};
-use crate::{host, hosts, open};
+use crate::{host, hosts, open, rules};
 
-/// List the names that the limited processes have resolved, or the sources that hold connections open
+/// List the rules, the names that the limited processes have resolved, or the sources that hold connections open
 ///
-/// Names come with their rule, state and counts, the most refused first; sources with their rule and how many connections
+/// Rules come with all that they say; what came of them is told by 'status'. Names come with their rule, state and counts, the most refused first; sources with their rule and how many connections
 /// they hold, where a rule limits that with --max-open, those with the most first.
 ///
 /// Exits with 1 where nothing is attached.
@@ -31,6 +31,8 @@ pub struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
+    /// What each rule says.
+    Rules,
     /// Names of destinations.
     Hosts,
     /// Sources with open connections.
@@ -44,9 +46,23 @@ const SOURCES: usize = 100;
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     host::check_privileges()?;
     match arguments.what {
+        What::Rules => list_rules(arguments.output),
         What::Hosts => list_hosts(arguments.output),
         What::Sources => list_sources(arguments.output, arguments.all),
     }
+}
+
+fn list_rules(output: Output) -> anyhow::Result<ExitCode> {
+    let Some(rules) = rules::read()? else {
+        eprintln!("limiterctl: nothing is attached");
+        return Ok(ExitCode::from(NO));
+    };
+    let mut stdout = io::stdout().lock();
+    match output {
+        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&rules)?)?,
+        Output::Table => writeln!(stdout, "{}", rules::table(&rules))?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list_sources(output: Output, all: bool) -> anyhow::Result<ExitCode> {

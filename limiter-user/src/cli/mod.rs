@@ -14,6 +14,7 @@ mod reload;
 mod status;
 mod systemd;
 pub(crate) mod translate;
+mod unblock;
 mod why;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Verb {
     Status(status::Arguments),
     List(list::Arguments),
     Why(why::Arguments),
+    Unblock(unblock::Arguments),
     /// Let prefixes pass, whatever the limits say; wins over deny
     Allow(prefixes::Arguments),
     /// Refuse prefixes, whatever the limits say
@@ -78,6 +80,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Status(arguments) => status::run(&arguments),
             Verb::List(arguments) => list::run(&arguments),
             Verb::Why(arguments) => why::run(&arguments),
+            Verb::Unblock(arguments) => unblock::run(&arguments),
             Verb::Allow(arguments) => prefixes::run(List::Allow, &arguments),
             Verb::Deny(arguments) => prefixes::run(List::Deny, &arguments),
             Verb::Confirm(arguments) => confirm::run(&arguments).await,

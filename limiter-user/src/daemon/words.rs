@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limiter_common::outbound::{DEFAULT_RULE, Kind, PER_IP_RULE};
+use limiter_common::outbound::{DEFAULT_RULE, PER_IP_RULE};
 use limiter_common::rule::{Action, Charge};
 
 use crate::bpf::lists::List;
@@ -11,6 +11,7 @@ use crate::config::host::{HostLimits, Share};
 use crate::config::network::Network;
 use crate::failure::Failure;
 use crate::policy::{InboundRule, Numbers, OutboundPolicy, outbound};
+use crate::rules::backoff;
 use crate::ssh;
 use crate::state::{HANDSHAKE, HostRuleState, OutboundState, RuleState, State, Waiting};
 
@@ -101,10 +102,7 @@ pub fn not_reloaded(error: &anyhow::Error) {
 
 /// A rule for destinations in a sentence.
 fn describe_host_rule(rule: &HostRuleState, outbound: &OutboundState) -> String {
-    let limits: Vec<_> = Kind::ALL
-        .into_iter()
-        .filter_map(|kind| rule.limit(kind).map(|limit| format!("{}{limit}", kind.prefix())))
-        .collect();
+    let limits = rule.limits();
     let limits = if limits.is_empty() { "no limit".into() } else { limits.join(", ") };
     let each = match rule.number {
         DEFAULT_RULE => " for each name",
@@ -116,33 +114,16 @@ fn describe_host_rule(rule: &HostRuleState, outbound: &OutboundState) -> String 
     format!("{}: {limits}{each}{}; over it: {then}", rule.hosts.join(", "), pause(rule.backoff_ms))
 }
 
-/// A back-off as the end of a list of limits.
-fn pause(backoff_ms: u64) -> String {
-    if backoff_ms == 0 {
-        return String::new();
-    }
-    format!(", back-off {}", humantime::format_duration(Duration::from_millis(backoff_ms)))
-}
-
 /// A rule in a sentence.
 fn describe(rule: &RuleState) -> String {
-    let mut limits = Vec::new();
-    if let Some(rate) = &rule.rate {
-        let what = if rule.charge == HANDSHAKE { " handshakes" } else { "" };
-        limits.push(format!("{rate}{what} for each {}", rule.source_prefix));
-    }
-    if let Some(total) = &rule.total_rate {
-        limits.push(format!("{total} for all together"));
-    }
-    if let Some(strangers) = &rule.strangers_rate {
-        limits.push(format!("{strangers} for all strangers together"));
-    }
-    if let Some(open) = rule.max_open {
-        limits.push(format!("{open} open for each {}", rule.source_prefix));
-    }
-    let backoff = pause(rule.backoff_ms);
     let then = if rule.monitor { "counted and let through" } else { &rule.action };
-    format!("port {}: {}{backoff}; over it: {then}", rule.ports.join(","), limits.join(", "))
+    let (ports, limits, backoff) = (rule.ports.join(","), rule.limits().join(", "), pause(rule.backoff_ms));
+    format!("port {ports}: {limits}{backoff}; over it: {then}")
+}
+
+/// A back-off as the end of a list of limits.
+fn pause(backoff_ms: u64) -> String {
+    backoff(backoff_ms).map(|backoff| format!(", {backoff}")).unwrap_or_default()
 }
 
 /// The rules for destinations in words.

@@ -1,0 +1,166 @@
+//! Gives who is refused a fresh start: what `unblock` does. No daemon is needed.
+
+use std::net::IpAddr;
+
+use anyhow::Context as _;
+use aya::maps::{Array, Map, MapData};
+use limiter_common::gcra::Limit;
+use limiter_common::key::Place;
+use limiter_common::maps;
+use limiter_common::open::Count;
+use limiter_common::outbound::{Kind, SHARED_TAG, Settings, Subject};
+use limiter_common::rule::Rule;
+use serde::Serialize;
+
+use crate::bpf::lists::{List, Lists};
+use crate::bpf::outbound::{address, ip};
+use crate::bpf::{OpenTables, Pins, SourceTable};
+use crate::clock;
+use crate::failure::Failure;
+use crate::state::{HostRuleState, RuleState, State};
+use crate::table;
+use crate::why::{Inquiry, Target};
+
+/// The answer; this is its JSON.
+#[derive(Debug, Serialize)]
+pub struct Unblocked {
+    /// What was asked for.
+    pub target: String,
+    /// Who has a whole burst again.
+    pub freed: Vec<Freed>,
+    /// What refuses it all the same, each with what to do about it.
+    pub still: Vec<String>,
+}
+
+/// A source, a name or an address whose state was forgotten.
+#[derive(Debug, Serialize)]
+pub struct Freed {
+    /// The prefix, name or address.
+    pub subject: String,
+    /// What its rule is called.
+    pub rule: String,
+    /// For how many milliseconds it would have been refused yet; 0 where it was not.
+    pub refused_ms: u64,
+}
+
+impl Unblocked {
+    /// Forgets what is held against a target: as a source of connections, and as a destination.
+    ///
+    /// # Errors
+    ///
+    /// A target that is neither a name nor an address; nothing attached.
+    pub fn free(target: &str) -> anyhow::Result<Self> {
+        let parsed = target.parse()?;
+        let state = State::load()?.ok_or_else(nothing_attached)?;
+        let mut unblocked = Self { target: target.to_owned(), freed: Vec::new(), still: Vec::new() };
+        if let Target::Address(ip) = parsed
+            && !state.rules.is_empty()
+        {
+            unblocked.free_source(ip, &state.rules)?;
+        }
+        if let Some(outbound) = state.outbound {
+            unblocked.free_destination(&parsed, &Inquiry::open(outbound)?)?;
+        }
+        Ok(unblocked)
+    }
+
+    fn free_source(&mut self, source: IpAddr, rules: &[RuleState]) -> anyhow::Result<()> {
+        let pins = Pins::locate();
+        let settings: Array<MapData, Settings> = Map::Array(pins.map(maps::SETTINGS)?).try_into()?;
+        let secret = settings.get(&0, 0).context("cannot read the settings")?.sources;
+        let numbers: Array<MapData, Rule> = Map::Array(pins.map(maps::RULES)?).try_into()?;
+        let table = SourceTable::map(&pins.map(maps::SOURCES)?)?;
+        let open = OpenTables::pinned(&pins)?.counts();
+        let (now, address) = (clock::now(), address(source));
+        for words in rules {
+            let rule = numbers.get(&words.number, 0).context("cannot read a rule")?;
+            let mask = rule.mask(address.is_v6());
+            let prefix = address.masked(mask);
+            let length = if source.is_ipv4() { words.source_prefix.v4 } else { words.source_prefix.v6 };
+            if let Some(held) = table.forget(Place::of(&secret, words.number, &address, mask), now) {
+                self.freed.push(Freed {
+                    subject: format!("{}/{length}", ip(&prefix)),
+                    rule: words.name.clone(),
+                    refused_ms: refused(&rule.rate, held, now),
+                });
+            }
+            let held = open.iter().find(|(key, _)| key.rule == words.number && key.source == prefix);
+            if let (Some(most), Some((_, &word))) = (words.max_open, held)
+                && Count::from_bits(word).open() >= most
+            {
+                let held = Count::from_bits(word).open();
+                self.still.push(format!(
+                    "rule {}: it holds {held} connections open, of {most}; the next one waits until one of them is closed",
+                    words.name
+                ));
+            }
+        }
+        for listed in Lists::open(&pins)?.read(List::Deny) {
+            if listed.until <= now || !listed.network.contains(source) {
+                continue;
+            }
+            let rule = rules.iter().find(|rule| rule.number == listed.scope);
+            let rule = rule.map(|rule| format!(" --rule {}", rule.name)).unwrap_or_default();
+            let network = listed.network;
+            self.still.push(format!(
+                "it is denied; take it off the list with: limiterctl deny remove {network}{rule}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn free_destination(&mut self, target: &Target, inquiry: &Inquiry) -> anyhow::Result<()> {
+        let subjects = match target {
+            Target::Name(name) => vec![(name.clone(), Subject::name(inquiry.id(name)?))],
+            Target::Address(ip) => inquiry.subjects(*ip)?.unwrap_or_default(),
+        };
+        let pins = Pins::locate();
+        let states = SourceTable::map(&pins.map(maps::STATES)?)?;
+        let shared = SourceTable::map(&pins.map(maps::SHARED_STATES)?)?;
+        let now = inquiry.now;
+        for (text, subject) in subjects {
+            let rule = inquiry.tables.rule(subject.rule)?;
+            let held = Kind::ALL.into_iter().filter_map(|kind| {
+                let held = if rule.shared == 0 {
+                    states.forget(subject.place(&inquiry.tables.settings.places, kind), now)
+                } else {
+                    shared.forget_in(subject.shared_set(kind), SHARED_TAG, now)
+                };
+                held.map(|held| refused(rule.limit(kind), held, now))
+            });
+            if let Some(refused_ms) = held.max() {
+                let called = inquiry.state.rule(subject.rule).map(HostRuleState::called).unwrap_or_default();
+                let subject = if rule.shared == 0 { text } else { format!("all of {called}") };
+                self.freed.push(Freed { subject, rule: called, refused_ms });
+            }
+        }
+        Ok(())
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let mut lines = Vec::new();
+        for Freed { subject, rule, refused_ms } in &self.freed {
+            let was = if *refused_ms == 0 {
+                "was not refused".into()
+            } else {
+                format!("was refused for {} yet", table::seconds(*refused_ms))
+            };
+            lines.push(format!("limiterctl: {subject}, rule {rule}: {was}; it has its whole burst again"));
+        }
+        lines.extend(self.still.iter().map(|still| format!("limiterctl: {}: {still}", self.target)));
+        lines.join("\n")
+    }
+}
+
+/// For how many milliseconds a limit would refuse one more yet.
+const fn refused(limit: &Limit, held: limiter_common::gcra::State, now: u64) -> u64 {
+    limit.retry_after(held, now).div_ceil(1_000_000)
+}
+
+fn nothing_attached() -> Failure {
+    Failure::new(
+        "nothing is attached",
+        "limits are put in force with: limiterctl attach --interface eth0 --port 80 --rate '60/min burst 60'",
+    )
+}
