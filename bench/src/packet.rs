@@ -20,7 +20,7 @@ use limiter_user::bpf::lists::List;
 use limiter_user::policy::InboundRule;
 
 use crate::measure::{Case, in_turns};
-use crate::report::{Bound, Check, Section};
+use crate::report::{Bound, Check, Section, counted};
 pub use scene::{PORT, Scene, closed, rule, syn, syn_to, syn_v6};
 
 /// Frames a measurement.
@@ -150,7 +150,11 @@ fn targets(section: &mut Section) {
         let floor = section.case(FLOOR).minimum();
         let value = (section.case(case).minimum() - section.case(ONE).minimum()) / floor;
         let what = format!("({case} - {ONE}) / {FLOOR}");
-        section.checks.push(Check { base: PASSED, ..Check::new("P6", what, value, Bound::AtMost(most)) });
+        section.checks.push(Check {
+            base: PASSED,
+            counted: counted(value, floor),
+            ..Check::new("P6", what, value, Bound::AtMost(most))
+        });
     }
 }
 
