@@ -81,12 +81,15 @@ fn main() -> anyhow::Result<ExitCode> {
         arguments.only = vec!["packet".into()];
     }
     let chosen = |name| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
-    let mut sections = Vec::new();
+    let mut report = Report::new(arguments.rounds);
     for (name, measure) in SECTIONS.iter().filter(|(name, _)| chosen(name)) {
         eprintln!("{name}:");
-        sections.push(measure(arguments.rounds)?);
+        report.sections.push(measure(arguments.rounds)?);
+        // What is measured is kept, should a later section fail.
+        if !arguments.quick {
+            report.write(&arguments.out)?;
+        }
     }
-    let report = Report::new(arguments.rounds, sections);
     print!("{}", report.summary());
     if arguments.quick {
         let missed = report.missed_by(QUICK_FACTOR);
@@ -95,7 +98,6 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         return Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    report.write(&arguments.out)?;
     println!("written to {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -152,13 +152,14 @@ impl Section {
 pub struct Report {
     machine: Machine,
     rounds: usize,
-    sections: Vec<Section>,
+    /// What has been measured so far.
+    pub sections: Vec<Section>,
 }
 
 impl Report {
-    /// What these sections say, on this machine.
-    pub fn new(rounds: usize, sections: Vec<Section>) -> Self {
-        Self { machine: Machine::here(), rounds, sections }
+    /// Of nothing yet, on this machine.
+    pub fn new(rounds: usize) -> Self {
+        Self { machine: Machine::here(), rounds, sections: Vec::new() }
     }
 
     /// Writes README.md, results.json and a plot a section into a directory.

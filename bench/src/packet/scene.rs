@@ -28,6 +28,9 @@ const LISTED: u32 = 0x0a00_0000;
 /// Never reached.
 const PLENTY: &str = "10000000/s burst 1000000000";
 
+/// As good as used up.
+const USED_UP: &str = "1/h burst 2";
+
 /// A rule for [`PORT`] under which everything passes.
 pub fn rule() -> InboundRule {
     InboundRule {
@@ -47,7 +50,7 @@ pub fn rule() -> InboundRule {
 
 /// The same where next to nothing passes.
 pub fn closed() -> InboundRule {
-    InboundRule { rate: Some("1/h burst 2".parse().expect("a rate")), ..rule() }
+    InboundRule { rate: Some(USED_UP.parse().expect("a rate")), ..rule() }
 }
 
 /// A SYN to [`PORT`].
@@ -85,7 +88,23 @@ impl Scene {
 
     /// The same with room for so many sources.
     pub fn sized(rules: Vec<InboundRule>, frame: Vec<u8>, sources: u64) -> anyhow::Result<Self> {
-        let budget = || PLENTY.parse().expect("a rate");
+        Self::with_budget(rules, frame, sources, PLENTY)
+    }
+
+    /// With a budget for resets that is used up, and the same SYN written anew each time.
+    pub fn silent(rules: Vec<InboundRule>) -> anyhow::Result<Self> {
+        let mut scene = Self::with_budget(rules, syn(), DEFAULT_SOURCES, USED_UP)?;
+        scene.stream = Some(scene.another_stream(0, true)?);
+        Ok(scene)
+    }
+
+    fn with_budget(
+        rules: Vec<InboundRule>,
+        frame: Vec<u8>,
+        sources: u64,
+        budget: &str,
+    ) -> anyhow::Result<Self> {
+        let budget = || budget.parse().expect("a rate");
         let resets = Some(ResetBudget { rate: budget(), total_rate: budget() });
         let count = rules.len() as u32;
         // Each needs a name of its own.
