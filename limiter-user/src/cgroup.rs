@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 
@@ -143,11 +144,17 @@ impl Cgroup {
     }
 }
 
+/// Looked for once: who moves it away moves it from under all that are in it.
 fn find_mount() -> anyhow::Result<PathBuf> {
+    static MOUNT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(mount) = MOUNT.get() {
+        return Ok(mount.clone());
+    }
     let mounts = fs::read_to_string(MOUNTS).with_context(|| format!("cannot read {MOUNTS}"))?;
-    Ok(mount(&mounts).ok_or_else(|| {
+    let mount = mount(&mounts).ok_or_else(|| {
         Failure::new("cgroup v2 is not mounted", "mount it: mount -t cgroup2 none /sys/fs/cgroup")
-    })?)
+    })?;
+    Ok(MOUNT.get_or_init(|| mount).clone())
 }
 
 /// Where cgroup v2 is mounted, in the words of proc(5). The first place counts.

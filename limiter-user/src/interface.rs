@@ -7,7 +7,10 @@ use std::fs;
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
 use rtnetlink::Handle;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached};
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+};
 
 use crate::config::glob;
 use crate::failure::Failure;
@@ -84,8 +87,10 @@ fn stands_for(pattern: &str, name: &str) -> bool {
 }
 
 async fn list(handle: &Handle) -> anyhow::Result<Vec<Interface>> {
+    // Their statistics would be most of the answer.
+    let request = handle.link().get().set_filter_mask(AddressFamily::Unspec, vec![LinkExtentMask::SkipStats]);
     let links: Vec<LinkMessage> =
-        handle.link().get().execute().try_collect().await.context("cannot list the network interfaces")?;
+        request.execute().try_collect().await.context("cannot list the network interfaces")?;
     Ok(links.into_iter().map(interface).collect())
 }
 

@@ -271,7 +271,7 @@ fn limits_from_the_command_line_cannot_be_read_anew() {
     assert!(said.stderr.contains("there is nothing to read anew"), "{said:?}");
 }
 
-/// Fifty times a second, for ten seconds; a minute with `--soak`.
+/// Fifty times a second, for ten seconds; a minute with `LIMITER_SOAK=1`.
 #[test]
 fn limits_are_exact_while_one_reload_follows_the_other() {
     const RATE: u64 = 1000;

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use limiter_tests::daemon::Machine;
+use limiter_tests::daemon::{Daemon, Machine};
 use limiter_tests::net::{Host, LinkOptions, link};
 use limiter_tests::packet::Frame;
 use limiter_tests::wire::Sender;
@@ -107,6 +107,9 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
     let scene = Scene::new();
     let mut daemon = Some(scene.server.attach(&on("10/s burst 10")));
     let pins = scene.pins();
+    let held = |daemon: &Option<Daemon>| Held::by(daemon.as_ref().unwrap().pid());
+    let first = held(&daemon);
+    let start = Instant::now();
     let done = AtomicBool::new(false);
     let mut sent = 0;
     thread::scope(|scope| {
@@ -116,8 +119,8 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
             let mut sent = 0;
             while !done.load(Ordering::Relaxed) {
                 // No more at a time than the ring of a veth holds.
-                frames.iter().take(100).for_each(|frame| sender.send(frame));
-                sent += 100;
+                frames.iter().take(SOURCES).for_each(|frame| sender.send(frame));
+                sent += SOURCES as u64;
                 thread::sleep(Duration::from_millis(5));
             }
             sent
@@ -132,12 +135,43 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
     });
     let rule = scene.rule_after(sent);
     let dropped = lost(&scene.client);
-    println!("{sent} sent in {rounds} rounds, {dropped} lost on the wire: {rule}");
+    let may = SOURCES as f64 * 10.0_f64.mul_add(start.elapsed().as_secs_f64(), 10.0);
+    let passed = rule["passed"].as_f64().unwrap();
+    let last = held(&daemon);
+    println!(
+        "{sent} sent in {rounds} rounds, {dropped} lost on the wire; passed {:.4} of what may; the first and the last \
+         daemon held {first:?}, {last:?}: {rule}",
+        passed / may
+    );
     assert_eq!(judged_by(&rule) + dropped, sent, "{rule}");
     assert!(rule["refused"]["rate"].as_u64().unwrap() > 0);
+    assert!(passed <= may, "{passed} of {may} that may pass");
+    assert!(last.descriptors <= first.descriptors + 4, "{last:?} after {first:?}");
+    assert!(last.memory <= first.memory + (4 << 20), "{last:?} after {first:?}");
     assert_eq!(scene.pins(), pins, "pins come and go with what they are for");
     drop(daemon.map(|daemon| daemon.signal(Signal::SIGTERM)));
     assert!(!scene.server.has_pins());
+}
+
+/// Sources that send without a pause.
+const SOURCES: usize = 100;
+
+/// What a daemon holds. What the kernel keeps beside it is pinned.
+#[derive(Debug)]
+struct Held {
+    descriptors: usize,
+    /// Resident, in bytes.
+    memory: u64,
+}
+
+impl Held {
+    fn by(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kibibytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        Self { descriptors, memory: kibibytes << 10 }
+    }
 }
 
 /// Ends what looks at it, also where the test does not come to its end.

@@ -18,6 +18,9 @@ use crate::sockets::Sockets;
 /// kernel may list a socket twice, or not at all, while others come and go.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How many times it is left out where nothing was open: there is nothing to heal then but what was lost since.
+const RESTS: u32 = 2;
+
 /// Keeps the counts right.
 pub struct Reconciler {
     tables: OpenTables,
@@ -26,6 +29,8 @@ pub struct Reconciler {
     listened: HashSet<u16>,
     /// Whether it has been said that the last comparison failed.
     failed: bool,
+    /// How many times it is left out from now on.
+    rests: u32,
 }
 
 impl Reconciler {
@@ -42,11 +47,15 @@ impl Reconciler {
             return Ok(None);
         }
         let (tables, listened) = (OpenTables::pinned(pins)?, HashSet::new());
-        Ok(Some(Self { tables, entries: entries.clone(), listened, failed: false }))
+        Ok(Some(Self { tables, entries: entries.clone(), listened, failed: false, rests: 0 }))
     }
 
     /// Heals what was lost. Where that fails the limits go on as they are, and it is said once.
     pub async fn keep(&mut self, programs: &mut Programs) {
+        if self.rests > 0 {
+            self.rests -= 1;
+            return;
+        }
         let result = self.reconcile(programs, true).await;
         if let (Err(error), false) = (&result, self.failed) {
             eprintln!("limiterctl: open connections are not compared with the kernel's sockets: {error:#}");
@@ -83,6 +92,7 @@ impl Reconciler {
         let sockets = Sockets::read()?;
         self.listened.extend(&sockets.listening);
         let held = held(&self.entries, &self.listened, &sockets);
+        self.rests = if counts.is_empty() && held.is_empty() { RESTS } else { 0 };
         Ok(corrections(&counts, &held, seed, healing))
     }
 }
