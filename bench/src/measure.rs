@@ -36,15 +36,20 @@ impl Measured {
 
     /// The one in the middle.
     pub fn median(&self) -> f64 {
-        let mut sorted = self.samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+        median(self.samples.iter().copied())
     }
 
     /// The greatest.
     pub fn maximum(&self) -> f64 {
         self.samples.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
+}
+
+/// The one in the middle.
+pub fn median(samples: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<_> = samples.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Measures each case so many times: all of them once, then all of them again.
