@@ -1,6 +1,9 @@
 //! The control socket: HTTP/1.1 and JSON for root, on `/run/limiterctl/control.sock`. docs/openapi.json describes it.
+//! Beside it that of applications, in `app.rs`.
 
+mod app;
 mod client;
+mod peer;
 mod server;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 
+pub use app::{App, Prepared};
 pub use client::{Answer, reload};
 pub use server::Control;
 

@@ -22,8 +22,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::bpf::lists::List;
 use crate::bpf::{Mode, Pins};
+use crate::config::group::GroupName;
 use crate::config::network::Network;
-use crate::control::{Control, Problem, Reloaded, Request};
+use crate::control::{App, Control, Prepared, Problem, Reloaded, Request};
 use crate::failure::Failure;
 use crate::host;
 use crate::metrics::{self, Endpoint};
@@ -58,6 +59,8 @@ pub struct Order {
     pub fresh: bool,
     /// Where metrics are served.
     pub metrics: Endpoint,
+    /// Who may ask why a destination is refused, besides root.
+    pub app: Option<GroupName>,
 }
 
 /// What is waited for where it is not there; else that is an error.
@@ -99,9 +102,12 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
     }
     let mut remover = Remover { pins: &pins, is_armed: before.is_none() };
     let plan = enforce::plan(&order, &pins, before.as_ref()).await?;
+    let prepared = order.app.as_ref().map(Prepared::new).transpose()?;
     let mut session = Session::begin(&order, plan, &pins, before.as_ref()).await?;
     remover.is_armed = !order.keep;
     let mut control = Control::listen()?;
+    let mut app = App::default();
+    app.put(prepared);
     let mut trial = Trial::begin(order.trial)?;
     session.state().detaches_at = order.trial.map(|time| table::time(time.as_nanos() as i64));
     session.state().save()?;
@@ -128,7 +134,7 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
                 let mut requests: Vec<_> = first.into_iter().collect();
                 requests.extend(std::iter::from_fn(|| control.waiting()));
                 let dry_run = !requests.is_empty() && requests.iter().all(|request| request.reload.dry_run);
-                let result = reload(&order, reread.as_ref(), &pins, &mut session, dry_run).await;
+                let result = reload(&order, reread.as_ref(), &pins, &mut session, &mut app, dry_run).await;
                 answer(requests, &result.as_ref().map(|(_, changes)| changes).map_err(Problem::from));
                 match result {
                     Ok((Some(new), _)) => order = new,
@@ -159,6 +165,7 @@ async fn reload(
     reread: Option<&Reread>,
     pins: &Pins,
     session: &mut Session,
+    app: &mut App,
     dry_run: bool,
 ) -> anyhow::Result<(Option<Order>, Vec<String>)> {
     let reread = reread.ok_or_else(|| {
@@ -182,7 +189,9 @@ async fn reload(
     }
     // Somebody may have confirmed meanwhile: see `Trial`.
     let detaches_at = State::load()?.and_then(|state| state.detaches_at);
+    let prepared = new.app.as_ref().map(Prepared::new).transpose()?;
     *session = Session::begin(&new, plan, pins, Some(&before)).await?;
+    app.put(prepared);
     session.state().detaches_at = detaches_at;
     session.state().save()?;
     words::reloaded(&changes);

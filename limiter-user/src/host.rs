@@ -45,6 +45,15 @@ pub fn check_privileges() -> Result<(), Failure> {
     has_all(&NEEDED)
 }
 
+/// Makes sure that this process may give a file to a group that it is not in.
+///
+/// # Errors
+///
+/// Names the capability that is missing.
+pub fn check_giving_away() -> Result<(), Failure> {
+    has_all(&[Capability::CAP_CHOWN])
+}
+
 fn has_all(needed: &[Capability]) -> Result<(), Failure> {
     let is_missing = |capability| !caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     let missing = needed.iter().find(|&&capability| is_missing(capability));

@@ -3,15 +3,14 @@
 //! The counters are in pinned maps, the names and words that go with them are here. Both vanish at a reboot.
 
 mod difference;
+mod file;
 mod lock;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use limiter_common::outbound::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +19,7 @@ use crate::config::ports::Ports;
 use crate::config::prefix::SourcePrefix;
 use crate::policy::Numbering;
 pub use difference::difference;
+pub use file::let_through;
 pub use lock::{Holder, Lock};
 
 /// What uses up a rate, in words.
@@ -49,6 +49,9 @@ pub struct State {
     /// What of that is not there, or not attached.
     #[serde(default)]
     pub waiting: Vec<Waiting>,
+    /// The group that may ask why a destination is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_group: Option<String>,
     /// When all of it is taken off, unless somebody confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detaches_at: Option<String>,
@@ -253,45 +256,5 @@ impl State {
     /// The interface with this number.
     pub fn interface(&self, index: u32) -> Option<&AttachedInterface> {
         self.interfaces.iter().find(|interface| interface.index == index)
-    }
-
-    fn path() -> PathBuf {
-        Path::new(DIRECTORY).join("state.json")
-    }
-
-    /// Writes it, in one step.
-    ///
-    /// # Errors
-    ///
-    /// As the file system says.
-    pub fn save(&self) -> anyhow::Result<()> {
-        let (path, new) = (Self::path(), Path::new(DIRECTORY).join("state.json.new"));
-        fs::write(&new, serde_json::to_vec_pretty(self)?)
-            .with_context(|| format!("cannot write {}", new.display()))?;
-        fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// Reads it, or `None` where there is none.
-    ///
-    /// # Errors
-    ///
-    /// Where it is there and cannot be read.
-    pub fn load() -> anyhow::Result<Option<Self>> {
-        let path = Self::path();
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let state = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{} is damaged", path.display()))?;
-                Ok(Some(state))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
-    }
-
-    /// Removes it.
-    pub fn remove() {
-        // Without pins it says nothing, so a failure here hides nothing.
-        let _ = fs::remove_file(Self::path());
     }
 }

@@ -108,12 +108,24 @@ impl Why {
     ///
     /// A target that is neither a name nor an address; nothing attached.
     pub fn ask(target: &str) -> anyhow::Result<Self> {
-        let target = target.parse()?;
-        let state = State::load()?.and_then(|state| state.outbound).ok_or_else(nothing_attached)?;
-        let inquiry = Inquiry::open(state)?;
-        match target {
-            Target::Name(name) => inquiry.name(name),
-            Target::Address(ip) => inquiry.address(ip),
+        match (target.parse()?, Inquiry::of_what_is_attached()?) {
+            (Target::Name(name), inquiry) => {
+                let addresses = inquiry.addresses(&name)?;
+                inquiry.name(name, addresses)
+            }
+            (Target::Address(ip), inquiry) => inquiry.address(ip),
+        }
+    }
+
+    /// The same without the addresses of a name: to find these, all that are known have to be looked through.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub fn briefly(target: &str) -> anyhow::Result<Self> {
+        match (target.parse()?, Inquiry::of_what_is_attached()?) {
+            (Target::Name(name), inquiry) => inquiry.name(name, Vec::new()),
+            (Target::Address(ip), inquiry) => inquiry.address(ip),
         }
     }
 
@@ -176,6 +188,10 @@ impl Inquiry {
         Ok(Self { tables: HostTables::pinned(&Pins::locate())?, state, now: clock::now() })
     }
 
+    fn of_what_is_attached() -> anyhow::Result<Self> {
+        Self::open(State::load()?.and_then(|state| state.outbound).ok_or_else(nothing_attached)?)
+    }
+
     /// Who is charged with a connection to a name.
     ///
     /// # Errors
@@ -207,10 +223,15 @@ impl Inquiry {
         Ok(Some(subjects))
     }
 
-    fn name(&self, name: String) -> anyhow::Result<Why> {
-        let id = self.id(&name)?;
+    fn name(&self, name: String, addresses: Vec<Shared>) -> anyhow::Result<Why> {
         let mut limits = Vec::new();
-        self.hold(&mut limits, &name, &Subject::name(id))?;
+        self.hold(&mut limits, &name, &Subject::name(self.id(&name)?))?;
+        Ok(self.conclude(name, limits, addresses, false))
+    }
+
+    /// Those that are known for a name.
+    fn addresses(&self, name: &str) -> anyhow::Result<Vec<Shared>> {
+        let id = self.id(name)?;
         let mut addresses: Vec<_> = self
             .tables
             .addresses()
@@ -219,8 +240,7 @@ impl Inquiry {
             .collect();
         addresses.sort_unstable();
         addresses.dedup();
-        let addresses = addresses.into_iter().map(|ip| self.shared(ip)).collect::<Result<_, _>>()?;
-        Ok(self.conclude(name, limits, addresses, false))
+        addresses.into_iter().map(|ip| self.shared(ip)).collect()
     }
 
     fn address(&self, ip: IpAddr) -> anyhow::Result<Why> {

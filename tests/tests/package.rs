@@ -72,6 +72,8 @@ max_open = 15
 [outbound]
 cgroups = ["CGROUP"]
 default = { rate = "10/s", lookups = "50/s", bytes = "5 mbytes/s" }
+[app]
+group = "daemon"
 "#;
 
 impl Scene {

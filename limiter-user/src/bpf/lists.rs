@@ -3,7 +3,8 @@
 //! Whoever changes them holds the lock of [`Lists::open`]; packets are judged meanwhile. An entry is written before the
 //! bits that lead to it.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -67,7 +68,9 @@ impl Lists {
     ///
     /// Where nothing is pinned.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
-        let file = File::create(LOCK).with_context(|| format!("cannot open {LOCK}"))?;
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(LOCK);
+        let file = file.with_context(|| format!("cannot open {LOCK}"))?;
         let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno);
         let map = |name| Words::map(&pins.map(name)?, name);
         Ok(Self {

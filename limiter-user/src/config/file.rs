@@ -19,6 +19,7 @@ use fault::{Checked, Source, Wrong};
 pub use inbound::{Inbound, InboundRule, XdpMode};
 pub use outbound::Outbound;
 
+use crate::config::group::GroupName;
 use crate::failure::Failure;
 
 /// Where it is, unless something else is said.
@@ -37,6 +38,8 @@ pub struct Config {
     pub inbound: Option<Inbound>,
     /// In cgroups.
     pub outbound: Option<Outbound>,
+    /// Who may ask why a destination is refused, besides root.
+    pub app: Option<At<GroupName>>,
     source: Source,
 }
 
@@ -79,7 +82,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Config, Box<Fault>> {
         return Err(source.fault(Wrong::new(place..place + 1, cause, "save the file as UTF-8")));
     }
     match check(&source.text) {
-        Ok((inbound, outbound)) => Ok(Config { inbound, outbound, source }),
+        Ok((inbound, outbound, app)) => Ok(Config { inbound, outbound, app, source }),
         Err(wrong) => Err(source.fault(wrong)),
     }
 }
@@ -101,14 +104,16 @@ impl Config {
     }
 }
 
-fn check(text: &str) -> Checked<(Option<Inbound>, Option<Outbound>)> {
+fn check(text: &str) -> Checked<(Option<Inbound>, Option<Outbound>, Option<At<GroupName>>)> {
     let file: shape::File = toml::from_str(text).map_err(|error| words::wrong(&error))?;
     if file.inbound.is_none() && file.outbound.is_none() {
         let cure = "begin with [inbound] for who connects to this machine, or [outbound] for what its services connect to";
         return Err(Wrong::new(0..0, "the file limits nothing", cure));
     }
     let inbound = file.inbound.as_ref().map(inbound::check).transpose()?;
-    Ok((inbound, file.outbound.as_ref().map(outbound::check).transpose()?))
+    let outbound = file.outbound.as_ref().map(outbound::check).transpose()?;
+    let app = file.app.as_ref().map(|app| values::parsed(&app.group)).transpose()?;
+    Ok((inbound, outbound, app))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

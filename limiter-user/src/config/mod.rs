@@ -5,6 +5,7 @@ pub mod duration;
 pub mod errno;
 pub mod file;
 pub mod glob;
+pub mod group;
 pub mod host;
 pub mod hostname;
 pub mod network;

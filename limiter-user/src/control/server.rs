@@ -25,7 +25,7 @@ use crate::why::Why;
 use crate::{hosts, open};
 
 /// A reload takes a while, and more of them may wait.
-const BOUNDS: Bounds =
+pub(super) const BOUNDS: Bounds =
     Bounds { connections: 64, ask_within: Duration::from_secs(5), done_within: Duration::from_mins(1) };
 /// Bytes of a request's body.
 const BODY: usize = 64 << 10;
@@ -101,12 +101,14 @@ fn router(requests: mpsc::Sender<Request>) -> Router {
         .route("/v1/sources", get(async || json(open::read().map(Option::unwrap_or_default))))
         .route("/v1/why/{target}", get(async |Path(target): Path<String>| json(Why::ask(&target))))
         .route("/v1/reload", post(reload))
-        .fallback(async || {
-            let problem = Problem { cause: "there is no such thing here".into(), cure: None };
-            (StatusCode::NOT_FOUND, Json(problem))
-        })
+        .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(requests)
+}
+
+pub(super) async fn nothing_here() -> impl IntoResponse {
+    let problem = Problem { cause: "there is no such thing here".into(), cure: None };
+    (StatusCode::NOT_FOUND, Json(problem))
 }
 
 async fn reload(
@@ -129,7 +131,7 @@ async fn reload(
 }
 
 /// What was read; or the reason why not, which is the asker's fault where there is a cure.
-fn json<T: Serialize>(result: anyhow::Result<T>) -> Response {
+pub(super) fn json<T: Serialize>(result: anyhow::Result<T>) -> Response {
     match result {
         Ok(value) => Json(value).into_response(),
         Err(error) => {

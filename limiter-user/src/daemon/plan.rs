@@ -65,6 +65,7 @@ pub async fn plan(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow:
         lists: lists::words(&order.lists),
         wanted: Wanted { interfaces: order.interfaces.clone(), cgroups: order.cgroups.clone() },
         waiting,
+        app_group: order.app.as_ref().map(ToString::to_string),
         detaches_at: None,
     };
     Ok(Plan { entries, cgroups, interfaces, state })

@@ -24,6 +24,8 @@ pub fn difference(before: &State, after: &State) -> Vec<String> {
         value(&mut lines, "destinations: errno", &old.errno, &new.errno);
         value(&mut lines, "destinations: monitor", &old.monitor, &new.monitor);
     }
+    let [old, new] = [before, after].map(|state| state.app_group.as_deref().unwrap_or("none"));
+    value(&mut lines, "applications: group", &old, &new);
     let waiting = after.waiting.iter().filter(|waiting| !before.waiting.contains(waiting));
     lines.extend(waiting.map(ToString::to_string));
     lines

@@ -28,6 +28,7 @@ pub fn nothing() -> Result<Order, Failure> {
         keep: false,
         fresh: false,
         metrics: Endpoint::default(),
+        app: None,
         max_sources: DEFAULT_SOURCES,
         mode: Mode::default(),
     })
@@ -43,6 +44,7 @@ pub fn of(config: &Config) -> Result<Order, Failure> {
         order.cgroups = texts(&outbound.cgroups);
         order.policy.outbound = Some(destinations(outbound));
     }
+    order.app = config.app.as_deref().cloned();
     Ok(order)
 }
 

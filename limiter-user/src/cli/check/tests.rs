@@ -51,6 +51,7 @@ fn the_example_is_said_in_words_and_attach_accepts_it() {
              at once; once over that, it is refused for 15s.",
             "This holds for the processes of shop.service; a refused connect() gets EDQUOT. Never limited, unless a rule \
              lists it: 10.0.0.0/8, loopback and the name servers.",
+            "Group shop may ask why a destination is refused, on /run/limiterctl/app.sock.",
         ]
     );
     assert_eq!(warnings::of_text(&config(EXAMPLE)), []);
@@ -105,6 +106,11 @@ fn what_may_be_meant_otherwise_is_warned_of() {
             (11, 11, "'2000::/3' keeps most of the internet out of every limit"),
         ]
     );
+    let alone = "[inbound]\ninterfaces = ['eth0']\n[[inbound.rule]]\nname = 'a'\nports = [80]\nrate = '100/s'\n[app]\n\
+                 group = 'shop'\n";
+    let warnings = warnings::of_text(&config(alone));
+    assert_eq!((warnings[0].line, warnings[0].column), (8, 9));
+    assert_eq!(warnings[0].message, "[app] is asked about destinations, and nothing limits these");
     let both = "[inbound]\ninterfaces = ['eth0']\nallow = ['10.0.0.1']\ndeny = ['10.0.0.1']\n[[inbound.rule]]\nname = 'a'\n\
                 ports = [80]\nrate = '100/s'\n";
     assert_eq!(warnings::of_text(&config(both))[0].message, "'10.0.0.1' is allowed as well, and that wins");

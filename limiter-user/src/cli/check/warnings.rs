@@ -58,6 +58,11 @@ pub async fn of(config: &Config) -> anyhow::Result<Vec<Warning>> {
             }
         }
     }
+    if let Some(group) = &config.app
+        && let Err(Failure { cause, cure }) = group.id()
+    {
+        warnings.push(at(config, group, cause, &cure));
+    }
     warnings.sort_by_key(|warning| (warning.line, warning.column));
     Ok(warnings)
 }
@@ -70,6 +75,9 @@ pub fn of_text(config: &Config) -> Vec<Warning> {
     }
     if let Some(outbound) = &config.outbound {
         of_outbound(config, outbound, &mut warnings);
+    } else if let Some(group) = &config.app {
+        let message = "[app] is asked about destinations, and nothing limits these".into();
+        warnings.push(at(config, group, message, "add [outbound], or leave [app] out"));
     }
     warnings
 }

@@ -24,6 +24,12 @@ pub fn of(config: &Config) -> Vec<String> {
     if let Some(outbound) = &config.outbound {
         lines.extend(destinations(outbound));
     }
+    if let Some(group) = &config.app {
+        lines.push(format!(
+            "Group {} may ask why a destination is refused, on /run/limiterctl/app.sock.",
+            **group
+        ));
+    }
     lines
 }
 

@@ -17,6 +17,8 @@ pub struct File {
     pub inbound: Option<At<Table<Inbound>>>,
     /// Limits on what the processes of a cgroup connect to, by destination name.
     pub outbound: Option<At<Table<Outbound>>>,
+    /// Who may ask why a destination is refused, and for how long.
+    pub app: Option<At<Table<App>>>,
 }
 
 /// Limits on who connects to this machine, by source address.
@@ -178,6 +180,14 @@ pub struct HostRule {
     #[serde(default = "rule")]
     #[schemars(extend("enum" = ["rule", "host"]))]
     pub share: At<String>,
+}
+
+/// Who may ask why a destination is refused, and for how long.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// The group that may ask on /run/limiterctl/app.sock, besides root.
+    pub group: At<String>,
 }
 
 impl HostRule {

@@ -17,11 +17,12 @@ const EXPECTED: [(&str, &str, &str); 7] = [
     (shape::Limits::EITHER, shape::Limits::EITHER, "put it in quotes: \"…\""),
 ];
 /// What must be said, and how.
-const NEEDED: [(&str, &str); 5] = [
+const NEEDED: [(&str, &str); 6] = [
     ("interfaces", "interfaces = [\"eth0\"]"),
     ("name", "name = \"web\""),
     ("ports", "ports = [\"80\", \"443\"]"),
     ("cgroups", "cgroups = [\"shop.service\"]"),
+    ("group", "group = \"shop\""),
     ("hosts", "hosts = [\"google.com\", \"*.google.com\"]"),
 ];
 /// The key as which the parser hands over a date or a time.

@@ -22,7 +22,7 @@ fn what_is_no_table_and_what_is_missing_is_pointed_at() {
             (
                 "[inbund]",
                 "1:2: there is no key 'inbund' here",
-                "did you mean 'inbound'? known here: inbound, outbound",
+                "did you mean 'inbound'? known here: inbound, outbound, app",
             ),
             ("inbound = 3", "1:11: here is the number 3, and should be a table", "header in brackets"),
             ("inbound = [1]", "1:11: here is a list, and should be a table", "header in brackets"),
@@ -47,6 +47,13 @@ fn what_is_no_table_and_what_is_missing_is_pointed_at() {
             ),
             ("[outbound]\ndefault = '1/s'", "1:1: 'cgroups' is missing here", "shop.service"),
             ("[outbound]\ncgroups = []", "2:11: no cgroup is named", "an empty list does not mean all"),
+            ("[app]\ngroup = 'shop'", "1:1: the file limits nothing", "begin with [inbound]"),
+            (
+                "[app]\ngroup = 'a b'\n[outbound]\ncgroups = ['a']\nper_ip = '1/s'",
+                "2:9: 'a b' is no name of a group",
+                "getent group",
+            ),
+            ("[app]", "1:1: 'group' is missing here", "add a line such as: group = \"shop\""),
             ("é = 1", "1:1: invalid unquoted key, expected letters, numbers, `-`, `_`", "https://toml.io"),
             ("\0", "1:2: key with no value, expected `=`", "https://toml.io"),
         ],
