@@ -42,6 +42,26 @@ fn a_rule_becomes_a_command_that_attaches() {
 }
 
 #[test]
+fn a_rule_becomes_a_file_that_check_accepts() {
+    let machine = Machine::new("server");
+    let files = tempfile::tempdir().expect("a directory to spare");
+    let path = files.path().join("limiterctl.toml").display().to_string();
+    let translate = ["translate", "--interface", "eth0", "--output", "toml"];
+    let said = machine.limiterctl(&[&translate[..], &[CONNLIMIT]].concat());
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said:?}");
+    assert!(
+        said.stdout.contains("\n# resets have a budget") && said.stdout.contains("\n[inbound]\n"),
+        "{said:?}"
+    );
+    std::fs::write(&path, said.stdout).expect("it can be written");
+    let said = machine.limiterctl(&["check", &path]);
+    let first = "port-80: port 80 on eth0. Each source (IPv4 /32, IPv6 /64) may hold 15 connections open; ";
+    assert!(said.code == 0 && said.stdout.starts_with(first), "{said:?}");
+    let said = machine.limiterctl(&[&translate[..], &[GEOIP]].concat());
+    assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{said:?}");
+}
+
+#[test]
 fn without_a_default_route_the_interface_must_be_said() {
     let machine = Machine::new("server");
     let said = machine.limiterctl(&["translate", CONNLIMIT]);

@@ -4,9 +4,10 @@ use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser as _};
+use clap::{Args, Parser as _, ValueEnum};
 
-use super::{NO, Output, Verb};
+use super::{NO, Verb};
+use crate::daemon::Order;
 use crate::failure::Failure;
 use crate::interface;
 use crate::translate::{self, Defaults, Input, Translation};
@@ -31,7 +32,9 @@ const STDIN: &str = "-";
       --connlimit-above 15 --connlimit-mask 32 -j REJECT --reject-with tcp-reset'
   limiterctl translate 'nft add rule inet filter input tcp dport 80 ct state new \\
       add @connlimit { ip saddr ct count over 15 } reject with tcp reset'
-  sudo iptables-save | limiterctl translate -")]
+  sudo iptables-save | limiterctl translate -
+
+With --output toml it prints the limits for /etc/limiterctl/limiterctl.toml.")]
 pub struct Arguments {
     /// Rules, each in quotes; '-' is standard input
     #[arg(value_name = "RULE", required = true)]
@@ -44,6 +47,18 @@ pub struct Arguments {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+}
+
+/// How to print an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// The command, for a shell.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// The same limits for limiterctl.toml.
+    Toml,
 }
 
 /// Prints the command.
@@ -61,32 +76,38 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let translation = translate::translate(&inputs, &defaults, accepts)?;
     match arguments.output {
         Output::Json => writeln!(io::stdout().lock(), "{}", serde_json::to_string_pretty(&translation)?)?,
-        Output::Table => print(&translation)?,
+        Output::Table => print(&translation, translation.line().as_deref())?,
+        Output::Toml => print(&translation, translation.file.as_deref().map(str::trim_end))?,
     }
     Ok(if translation.command.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
 /// Whether `attach` takes a command: the very checks that it begins with.
 pub fn accepts(command: &[String]) -> Result<(), Failure> {
+    order(command)?.policy.entries().map(drop)
+}
+
+/// What a command has `attach` do.
+pub fn order(command: &[String]) -> Result<Order, Failure> {
     let arguments = super::Arguments::try_parse_from(command).map_err(|error| {
         let text = error.to_string();
         let cause = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
         Failure::new(format!("attach would refuse it: {cause}"), "see limiterctl attach --help")
     })?;
     match arguments.verb {
-        Verb::Attach(arguments) => arguments.check()?.policy.entries().map(drop),
+        Verb::Attach(arguments) => arguments.check(),
         _ => Err(Failure::new("it is no limiterctl attach", "see limiterctl attach --help")),
     }
 }
 
-/// A script: what is not quite the same is a comment.
-fn print(translation: &Translation) -> anyhow::Result<()> {
+/// A script or a file: what is not quite the same is a comment, in either.
+fn print(translation: &Translation, text: Option<&str>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     for note in &translation.notes {
         writeln!(stdout, "# {note}")?;
     }
-    if let Some(line) = translation.line() {
-        writeln!(stdout, "{line}")?;
+    if let Some(text) = text {
+        writeln!(stdout, "{text}")?;
     }
     stdout.flush()?;
     let mut stderr = io::stderr().lock();
@@ -101,4 +122,13 @@ fn print(translation: &Translation) -> anyhow::Result<()> {
         writeln!(stderr, "limiterctl: no rule limits connections")?;
     }
     Ok(())
+}
+
+/// What a file has `attach` do, where `check` finds nothing wrong with it.
+#[cfg(test)]
+pub fn order_of_file(text: &str) -> Result<Order, Failure> {
+    let config = crate::config::file::parse("translated.toml", text.as_bytes())
+        .map_err(|fault| Failure::from(fault))?;
+    let order = super::attach::order::of(&config)?;
+    order.policy.entries().map(|_| order)
 }

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 
 use super::Defaults;
+use super::command::{Command, Rule};
 use super::fold::{Amount, Limit};
 use super::words::Stop;
 
@@ -10,15 +11,6 @@ use super::words::Stop;
 #[derive(Debug, Default)]
 pub struct Combined {
     limits: Vec<Limit>,
-}
-
-/// Words of a command, and where it is not quite the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Command {
-    /// From `limiterctl` on.
-    pub words: Vec<String>,
-    /// One line each.
-    pub notes: Vec<String>,
 }
 
 /// One flag of each kind, for the limits of both IP versions.
@@ -80,20 +72,22 @@ impl Combined {
         self.limits.first().map(|limit| limit.place.clone()).unwrap_or_default()
     }
 
-    /// The command, where there is a limit.
+    /// The command, where there is a limit, and a line for each thing in which it is not quite the same.
     ///
     /// # Errors
     ///
     /// Where a value does not fit a flag, or nothing says on which interface.
-    pub fn command(&self, defaults: &Defaults) -> Result<Option<Command>, Stop> {
+    pub fn command(&self, defaults: &Defaults) -> Result<Option<(Command, Vec<String>)>, Stop> {
         let Some(first) = self.limits.first() else { return Ok(None) };
         let mut notes: Vec<String> = Vec::new();
         let interfaces = interfaces(first, defaults, &mut notes)?;
-        let mut words: Vec<String> = ["limiterctl", "attach", "--interface", &interfaces.join(","), "--port"]
-            .map(str::to_owned)
-            .into();
-        words.push(first.ports.to_string());
-        let mut flag = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        let ports = first.ports.each();
+        // A port belongs to one rule, so no two rules of a file are called so.
+        let mut rule = Rule {
+            name: format!("port-{}", ports.first().map_or("none", String::as_str)),
+            ports,
+            ..Rule::default()
+        };
         let mut prefixes = (None, None);
         for limit in &self.limits {
             if let Amount::Rate { prefix, .. } | Amount::Open { prefix, .. } = limit.amount {
@@ -106,33 +100,24 @@ impl Combined {
             match limit.amount {
                 Amount::Rate { pace, backoff, .. } => {
                     let (rate, note) = pace.written().map_err(Stop::NoEqual)?;
-                    flag("--rate", rate);
+                    rule.rate = Some(rate);
+                    rule.backoff = backoff.map(|seconds| format!("{seconds}s"));
                     notes.extend(note);
-                    if let Some(seconds) = backoff {
-                        flag("--backoff", format!("{seconds}s"));
-                    }
                 }
                 Amount::Total(pace) => {
                     let (rate, note) = pace.written().map_err(Stop::NoEqual)?;
-                    flag("--total-rate", rate);
+                    rule.total_rate = Some(rate);
                     notes.extend(note);
                 }
-                Amount::Open { count, .. } => flag("--max-open", count.to_string()),
+                Amount::Open { count, .. } => rule.max_open = Some(count),
             }
         }
         let (v4, v6) = (prefixes.0.unwrap_or(32), prefixes.1.unwrap_or(64));
-        if (v4, v6) != (32, 64) {
-            flag("--source-prefix", format!("{v4},{v6}"));
-        }
-        if !first.resets {
-            flag("--action", "drop".into());
-        }
-        if !first.allowed.is_empty() {
-            let allowed: Vec<_> = first.allowed.iter().map(ToString::to_string).collect();
-            flag("--allow", allowed.join(","));
-        }
+        rule.source_prefix = ((v4, v6) != (32, 64)).then(|| format!("{v4},{v6}"));
+        rule.action = (!first.resets).then_some("drop");
+        let allow = first.allowed.iter().map(ToString::to_string).collect();
         self.remark(&mut notes);
-        Ok(Some(Command { words, notes }))
+        Ok(Some((Command { interfaces, allow, rule }, notes)))
     }
 
     /// Where the command is not quite the same as the rules.

@@ -3,11 +3,12 @@
 //! - `source` finds the rules in what was given; `iptables` and `nft` read one each
 //! - `rule` is what both have in common; `words`, `values` and `pace` are parts of it
 //! - `fold` makes limits of the rules of a chain, `recent` of iptables' pairs of that name
-//! - `combine` makes one command of the limits, and says where it is not quite the same
+//! - `combine` makes one command of the limits, and says where it is not quite the same; `command` writes it
 //!
 //! A rule is translated wholly or refused with the reason: whoever meets a word that he does not know stops.
 
 mod combine;
+mod command;
 mod fold;
 mod iptables;
 mod nft;
@@ -52,6 +53,9 @@ pub struct Defaults {
 pub struct Translation {
     /// Words of the equal command; nothing where a rule is refused, or none limits anything.
     pub command: Option<Vec<String>>,
+    /// The same as a part of limiterctl.toml.
+    #[serde(skip)]
+    pub file: Option<String>,
     /// Where it is not quite the same, a line each.
     pub notes: Vec<String>,
     /// Rules that have no equal.
@@ -110,8 +114,11 @@ pub fn translate(
     }
     match combined.command(defaults) {
         Ok(None) => {}
-        Ok(Some(command)) => match accepts(&command.words) {
-            Ok(()) => (answer.command, answer.notes) = (Some(command.words), command.notes),
+        Ok(Some((command, notes))) => match accepts(&command.words()) {
+            Ok(()) => {
+                answer.file = Some(command.file()?);
+                (answer.command, answer.notes) = (Some(command.words()), notes);
+            }
             Err(failure) => answer.refused.push(Untranslatable::new(&combined.place(), failure)),
         },
         Err(Stop::NoEqual(failure)) => {

@@ -248,6 +248,14 @@ impl PortRanges {
         matches!(self.0[..], [(first, last)] if first == last)
     }
 
+    /// Each port or range, as `attach` reads it.
+    pub fn each(&self) -> Vec<String> {
+        let range = |&(first, last): &(u16, u16)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        };
+        self.0.iter().map(range).collect()
+    }
+
     fn meets(&self, other: &Self) -> bool {
         self.0.iter().any(|a| other.0.iter().any(|b| a.0 <= b.1 && b.0 <= a.1))
     }
@@ -259,9 +267,6 @@ impl PortRanges {
 
 impl fmt::Display for PortRanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = |&(first, last): &(u16, u16)| {
-            if first == last { first.to_string() } else { format!("{first}-{last}") }
-        };
-        f.write_str(&self.0.iter().map(range).collect::<Vec<_>>().join(","))
+        f.write_str(&self.each().join(","))
     }
 }

@@ -50,6 +50,25 @@ fn notes(rules: &[&str]) -> Vec<String> {
     translated(rules).unwrap_or_else(|failure| panic!("{rules:?}: {failure:?}")).notes
 }
 
+/// Whatever has two forms says the same in both; `properties` holds that for all rules.
+#[test]
+fn what_is_a_command_is_a_file_as_well() {
+    let rules = [
+        "iptables -A INPUT -p tcp --syn -m multiport --dports 80,443,8000:8100 ! -s 10.0.0.0/8 -m connlimit \
+         --connlimit-above 15 --connlimit-mask 24 -j DROP",
+        "iptables -A INPUT -p tcp --syn -m multiport --dports 80,443,8000:8100 ! -s 10.0.0.0/8 -m hashlimit \
+         --hashlimit-above 900/min --hashlimit-burst 60 --hashlimit-mode srcip --hashlimit-srcmask 24 --hashlimit-name a \
+         -j DROP",
+    ];
+    assert_eq!(
+        translated(&rules).unwrap().file.unwrap(),
+        "[inbound]\ninterfaces = [\"eth0\"]\nallow = [\"10.0.0.0/8\"]\n\n[[inbound.rule]]\nname = \"port-80\"\n\
+         ports = [\"80\", \"443\", \"8000-8100\"]\nrate = \"900/min burst 60\"\nmax_open = 15\n\
+         source_prefix = \"24,64\"\naction = \"drop\"\n"
+    );
+    assert_eq!(translated(&["iptables -A INPUT -p tcp --syn --dport 80 -j DROP"]).unwrap().file, None);
+}
+
 /// Where nothing tells the interface, somebody has to.
 #[test]
 fn an_interface_is_asked_for_where_nothing_tells_it() {

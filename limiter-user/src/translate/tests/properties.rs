@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{on, translated};
-use crate::cli::translate::accepts;
+use crate::cli::translate::{accepts, order, order_of_file};
+use crate::daemon::Order;
+use crate::failure::Failure;
 use crate::translate::{Input, translate};
 
 /// Words that neither iptables nor nft nor this knows.
@@ -75,6 +77,13 @@ fn rule() -> impl Strategy<Value = String> {
     prop_oneof![iptables(), nft()]
 }
 
+/// All that is to be held and where, but for what the rule is called.
+fn held(order: Result<Order, Failure>) -> String {
+    let mut order = order.unwrap_or_else(|failure| panic!("{failure:?}"));
+    order.policy.rules.iter_mut().for_each(|rule| rule.name.clear());
+    format!("{:?} {:?} {:?}", order.interfaces, order.policy, order.lists)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -85,6 +94,8 @@ proptest! {
             prop_assert_eq!(translation.command.is_none(), !translation.refused.is_empty());
             if let Some(command) = translation.command {
                 prop_assert!(accepts(&command).is_ok(), "{:?}", command);
+                let file = translation.file.expect("what is a command is a file as well");
+                prop_assert_eq!(held(order(&command)), held(order_of_file(&file)), "{}", file);
             }
             prop_assert!(translation.refused.iter().all(|r| !r.reason.is_empty() && !r.cure.is_empty()));
         }
