@@ -11,7 +11,7 @@ use limiter_common::packet::extensions::Upper;
 use limiter_common::verdict::Skip;
 
 use crate::boundary::outbound::{self as boundary, Judgement, Message};
-use crate::frame::SocketPacket;
+use crate::frame::{Direction, SocketPacket};
 use crate::observe::cookie;
 use crate::tables::outbound as tables;
 use crate::{outbound, stream};
@@ -35,13 +35,6 @@ pub struct Datagram {
     pub sequence: u32,
     /// Of TCP: what the sender had received.
     pub acknowledged: u32,
-}
-
-/// Which way a packet goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    Sent,
-    Received,
 }
 
 /// Says whether a packet may be sent.

@@ -14,7 +14,6 @@ use limiter_common::packet::{Header, Packet};
 use limiter_common::verdict::Skip;
 
 use crate::boundary;
-use crate::datagram::Direction;
 
 /// The frame that a program was called for.
 pub struct Frame<'a> {
@@ -78,6 +77,13 @@ impl Packet for Frame<'_> {
 
 /// A packet that a socket sends or receives; it begins with its IP header.
 pub struct SocketPacket(pub *mut __sk_buff);
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Sent,
+    Received,
+}
 
 /// What most packets need no more to be known of: the other end, and the protocol.
 pub struct Brief {

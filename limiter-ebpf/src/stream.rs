@@ -4,7 +4,8 @@ use aya_ebpf::programs::SkBuffContext;
 use limiter_common::dns::{Awaited, Part, Unread};
 
 use crate::boundary::outbound::{self as boundary, Message};
-use crate::datagram::{Datagram, Direction};
+use crate::datagram::Datagram;
+use crate::frame::Direction;
 use crate::observe::cookie;
 use crate::tables::outbound as tables;
 

@@ -19,8 +19,8 @@ use limiter_common::verdict::{Reason, Skip};
 
 use crate::atomics::Word;
 use crate::boundary::{Set, pack_upper, unpack_upper};
-use crate::datagram::{self, Datagram, Direction};
-use crate::frame::SocketPacket;
+use crate::datagram::{self, Datagram};
+use crate::frame::{Direction, SocketPacket};
 use crate::observe::{self, Lesson, Naming, Responder};
 use crate::outbound::{self, Destination};
 use crate::stream;
