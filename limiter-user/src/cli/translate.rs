@@ -127,8 +127,7 @@ fn print(translation: &Translation, text: Option<&str>) -> anyhow::Result<()> {
 /// What a file has `attach` do, where `check` finds nothing wrong with it.
 #[cfg(test)]
 pub fn order_of_file(text: &str) -> Result<Order, Failure> {
-    let config = crate::config::file::parse("translated.toml", text.as_bytes())
-        .map_err(|fault| Failure::from(fault))?;
+    let config = crate::config::file::parse("translated.toml", text.as_bytes()).map_err(Failure::from)?;
     let order = super::attach::order::of(&config)?;
     order.policy.entries().map(|_| order)
 }

@@ -104,7 +104,10 @@ impl Config {
     }
 }
 
-fn check(text: &str) -> Checked<(Option<Inbound>, Option<Outbound>, Option<At<GroupName>>)> {
+/// What each table says.
+type Said = (Option<Inbound>, Option<Outbound>, Option<At<GroupName>>);
+
+fn check(text: &str) -> Checked<Said> {
     let file: shape::File = toml::from_str(text).map_err(|error| words::wrong(&error))?;
     if file.inbound.is_none() && file.outbound.is_none() {
         let cure = "begin with [inbound] for who connects to this machine, or [outbound] for what its services connect to";
