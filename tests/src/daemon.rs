@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::net::{Host, Sandbox};
+use crate::net::{Host, LinkOptions, Sandbox, link};
 use crate::programs;
 
 /// Long enough for a machine that does something else meanwhile.
@@ -46,6 +46,13 @@ impl Machine {
     /// A machine without interfaces.
     pub fn new(name: &str) -> Self {
         Self { host: Host::new(name), sandbox: Sandbox::new() }
+    }
+
+    /// The scene of most tests: a server, and a client at the other end of its eth0, which is called so there as well.
+    pub fn with_client(options: LinkOptions) -> (Self, Host) {
+        let (server, client) = (Self::new("server"), Host::new("client"));
+        link(&client, "eth0", &server.host, "eth0", options);
+        (server, client)
     }
 
     /// A command to be run there.

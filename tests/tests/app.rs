@@ -11,7 +11,7 @@ use std::thread;
 
 use limiter_tests::cgroup::Cgroup;
 use limiter_tests::daemon::{Daemon, Machine, Said};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use nix::sys::signal::Signal;
 use nix::unistd::Group;
 use serde_json::{Value, json};
@@ -48,16 +48,15 @@ struct Scene {
     machine: Machine,
     cgroup: Cgroup,
     files: TempDir,
-    _site: Host,
+    site: Host,
 }
 
 impl Scene {
     fn new() -> Self {
-        let (machine, site) = (Machine::new("machine"), Host::new("site"));
-        link(&machine.host, "eth0", &site, "eth0", LinkOptions::default());
+        let (machine, site) = Machine::with_client(LinkOptions::default());
         machine.host.add_address("eth0", "10.0.0.1/24");
         site.add_address("eth0", &format!("{SITE}/24"));
-        Self { machine, cgroup: Cgroup::new(), files: tempfile::tempdir().unwrap(), _site: site }
+        Self { machine, cgroup: Cgroup::new(), files: tempfile::tempdir().unwrap(), site }
     }
 
     /// Limits each destination to two connections for the time of the test; `app` is what else the file says.
@@ -256,7 +255,7 @@ fn a_group_that_is_not_there_is_found_before_anything_is_attached() {
 #[test]
 fn the_handler_of_the_readme_tells_its_visitors_when_to_come_again() {
     let scene = Scene::new();
-    let listener = scene._site.run(|| TcpListener::bind("0.0.0.0:80").unwrap());
+    let listener = scene.site.run(|| TcpListener::bind("0.0.0.0:80").unwrap());
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             if stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {

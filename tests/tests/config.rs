@@ -37,8 +37,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (server, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+        let (server, client) = Machine::with_client(LinkOptions::default());
         Self { server, client, files: tempfile::tempdir().expect("a directory to spare") }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use limiter_tests::control::{ask, connect, connect_as};
 use limiter_tests::daemon::{Daemon, Machine};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use nix::sys::signal::Signal;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -21,8 +21,7 @@ const API: &str = include_str!("../../docs/openapi.json");
 const NOBODY: u32 = 65_534;
 
 fn machine() -> (Machine, Host) {
-    let (server, client) = (Machine::new("server"), Host::new("client"));
-    link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+    let (server, client) = Machine::with_client(LinkOptions::default());
     (server, client)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aya::maps::MapData;
 use limiter_tests::daemon::{Daemon, Machine};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_tests::packet::{Frame, Parsed};
 use limiter_tests::wire::{Capture, Counter, Filter, Sender, Sent, Tally, monotonic_ns};
 use limiter_user::bpf::{Pins, Tables};
@@ -65,8 +65,7 @@ struct Outcome {
 
 impl Scene {
     fn new(mode: &str, limits: &[&str]) -> Self {
-        let (server, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+        let (server, client) = Machine::with_client(LinkOptions::default());
         let common = ["--interface", "eth0", "--port", "80", "--action", "drop", "--xdp-mode", mode];
         let daemon = server.attach(&[&common, limits].concat());
         let passed = Counter::open(&server.host, "eth0", Filter::syn_to(80));

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write as _};
 
 use limiter_tests::control::ask;
 use limiter_tests::daemon::Machine;
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::LinkOptions;
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 
@@ -47,8 +47,7 @@ fn fill(server: &Machine) {
 
 #[test]
 fn on_a_full_disk_the_control_socket_answers_and_a_reload_that_cannot_be_noted_changes_nothing() {
-    let (server, client) = (Machine::new("server"), Host::new("client"));
-    link(&client, "eth0", &server.host, "eth0", LinkOptions { xdp_tx: false, ..LinkOptions::default() });
+    let (server, _client) = Machine::with_client(LinkOptions { xdp_tx: false, ..LinkOptions::default() });
     give_little_room(&server);
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("limiterctl.toml");
@@ -81,8 +80,7 @@ fn on_a_full_disk_the_control_socket_answers_and_a_reload_that_cannot_be_noted_c
 
 #[test]
 fn on_a_full_disk_nothing_is_attached_and_the_cause_is_said() {
-    let (server, client) = (Machine::new("server"), Host::new("client"));
-    link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+    let (server, _client) = Machine::with_client(LinkOptions::default());
     give_little_room(&server);
     fill(&server);
     let said = server.limiterctl(&["attach", "--interface", "eth0", "--port", "80", "--rate", "1/hour"]);

@@ -15,8 +15,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (machine, peer) = (Machine::new("server"), Host::new("client"));
-        link(&peer, "eth0", &machine.host, "eth0", LinkOptions { xdp_tx: false, ..LinkOptions::default() });
+        let (machine, peer) = Machine::with_client(LinkOptions { xdp_tx: false, ..LinkOptions::default() });
         Self { machine, _peer: peer }
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use limiter_tests::daemon::{Machine, Said, binary};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -47,8 +47,7 @@ impl Scene {
             Said::from(command.output().unwrap_or_else(|error| panic!("cargo build -p xtask: {error}")));
         assert_eq!(built.code, 0, "{built:?}");
 
-        let (server, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+        let (server, client) = Machine::with_client(LinkOptions::default());
         server.sandbox.run(|| ["etc", "usr", "var"].map(cover));
         let package = PathBuf::from(built.stdout.trim());
         Some(Self { server, package, _files: files, _client: client })

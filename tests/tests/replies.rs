@@ -34,8 +34,7 @@ impl Family {
 
 /// A client and a server, on one link, with both families.
 fn scene() -> (Machine, Host) {
-    let (server, client) = (Machine::new("server"), Host::new("client"));
-    link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+    let (server, client) = Machine::with_client(LinkOptions::default());
     for family in &FAMILIES {
         server.host.add_address("eth0", &format!("{}/{}", family.server, family.length));
         client.add_address("eth0", &format!("{}/{}", family.client, family.length));

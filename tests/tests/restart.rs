@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use limiter_tests::daemon::{Daemon, Machine};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_tests::packet::Frame;
 use limiter_tests::wire::Sender;
 use nix::sys::signal::Signal;
@@ -26,8 +26,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (server, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+        let (server, client) = Machine::with_client(LinkOptions::default());
         Self { server, client }
     }
 

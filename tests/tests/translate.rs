@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use limiter_tests::daemon::{Machine, Said};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::LinkOptions;
 use serde_json::{Value, json};
 
 const CONNLIMIT: &str = "iptables -A INPUT -p tcp --syn --dport 80 -m connlimit --connlimit-above 15 --connlimit-mask 32 \
@@ -24,8 +24,7 @@ fn told(machine: &Machine, arguments: &[&str], lines: &str) -> Said {
 
 #[test]
 fn a_rule_becomes_a_command_that_attaches() {
-    let (machine, peer) = (Machine::new("server"), Host::new("client"));
-    link(&peer, "eth0", &machine.host, "eth0", LinkOptions { xdp_tx: false, ..LinkOptions::default() });
+    let (machine, _peer) = Machine::with_client(LinkOptions { xdp_tx: false, ..LinkOptions::default() });
     machine.host.ip("route add default dev eth0");
     let said = machine.limiterctl(&["translate", CONNLIMIT]);
     assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said:?}");

@@ -10,7 +10,7 @@ use limiter_tests::client::Client;
 use limiter_tests::client::protocol::How;
 use limiter_tests::daemon::{Machine, Said};
 use limiter_tests::dns::{Answer, DnsServer, Zone};
-use limiter_tests::net::{Host, LinkOptions, connect_from, link};
+use limiter_tests::net::{Host, LinkOptions, connect_from};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -27,8 +27,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (server, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+        let (server, client) = Machine::with_client(LinkOptions::default());
         server.host.add_address("eth0", "10.0.0.1/16");
         server.host.add_address("eth0", "fd00::1/32");
         for address in ["10.0.1.1/16", "10.0.1.2/16", "fd00:0:1::1/32"] {

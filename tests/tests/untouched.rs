@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use limiter_tests::daemon::Machine;
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_tests::packet::Frame;
 use limiter_tests::wire::Sender;
 
@@ -60,8 +60,7 @@ fn everywhere(story: impl Fn(&str, Family)) {
 }
 
 fn scene(mode: &str) -> (Machine, Host, limiter_tests::daemon::Daemon) {
-    let (server, client) = (Machine::new("server"), Host::new("client"));
-    link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+    let (server, client) = Machine::with_client(LinkOptions::default());
     for (host, number) in [(&server.host, 1), (&client, 2)] {
         host.add_address("eth0", &format!("{}/24", Family::V4.host(number)));
         host.add_address("eth0", &format!("{}/48", Family::V6.host(number)));

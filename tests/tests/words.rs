@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use clap::Command as Verb;
 use limiter_tests::cgroup::Cgroup;
 use limiter_tests::daemon::{Machine, binary};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_user::cli;
 
 /// limiterctl on no machine of its own: these verbs ask nothing of the kernel.
@@ -167,9 +167,8 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (machine, peer, cgroup) = (Machine::new("server"), Host::new("client"), Cgroup::new());
-        link(&peer, "eth0", &machine.host, "eth0", LinkOptions::default());
-        Self { machine, _peer: peer, cgroup }
+        let (machine, peer) = Machine::with_client(LinkOptions::default());
+        Self { machine, _peer: peer, cgroup: Cgroup::new() }
     }
 
     /// What a command prints on a terminal of this width, which is both its stdout and its stderr.

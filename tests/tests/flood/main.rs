@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use limiter_tests::daemon::Machine;
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_tests::packet::Frame;
 use limiter_tests::wire::Sender;
 use serde_json::Value;
@@ -26,8 +26,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (server, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+        let (server, client) = Machine::with_client(LinkOptions::default());
         server.host.add_address("eth0", &format!("{SERVER}/24"));
         client.add_address("eth0", &format!("{KNOWN}/24"));
         let listener = server.host.run(|| TcpListener::bind((SERVER, 80)).unwrap());

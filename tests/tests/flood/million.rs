@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use limiter_common::maps;
 use limiter_tests::bpf;
 use limiter_tests::daemon::Machine;
-use limiter_tests::net::{Host, LinkOptions, connect_from, link};
+use limiter_tests::net::{Host, LinkOptions, connect_from};
 use limiter_tests::packet::Frame;
 use limiter_tests::stream::{Flood, Sources};
 use limiter_tests::wire::pin;
@@ -34,8 +34,7 @@ const ELEMENT: u64 = 128;
 
 #[test]
 fn a_million_forged_syns_cost_no_known_client_a_connection_and_no_map_a_byte() {
-    let (server, client) = (Machine::new("server"), Host::new("client"));
-    link(&client, "eth0", &server.host, "eth0", LinkOptions::default());
+    let (server, client) = Machine::with_client(LinkOptions::default());
     server.host.add_address("eth0", &format!("{SERVER}/24"));
     let clients: Vec<_> = (0..CLIENTS).map(|number| Ipv4Addr::new(192, 0, 2, 10 + number)).collect();
     for address in &clients {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aya::maps::MapData;
 use limiter_tests::daemon::{Daemon, Machine};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_tests::packet::{Frame, Mac, Parsed, flags};
 use limiter_tests::wire::{Capture, Sender};
 use limiter_user::bpf::{Pins, Tables};
@@ -70,10 +70,9 @@ struct Outcome {
 
 impl Scene {
     fn new(mode: &str, rate: &str) -> Self {
-        let (server, client) = (Machine::new("server"), Host::new("client"));
         // One queue, so that frames arrive in the order in which they are sent.
         let options = LinkOptions { queues: 1, ..LinkOptions::default() };
-        link(&client, "eth0", &server.host, "eth0", options);
+        let (server, client) = Machine::with_client(options);
         for (address, length) in SERVERS.into_iter().zip([24, 64]) {
             server.host.add_address("eth0", &format!("{address}/{length}"));
         }

@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use limiter_tests::daemon::{Daemon, Machine, Said};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_tests::packet::Frame;
 use limiter_tests::wire::Sender;
 use serde_json::Value;
@@ -30,8 +30,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (server, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &server.host, "eth0", LinkOptions { xdp_tx: false, ..LinkOptions::default() });
+        let (server, client) = Machine::with_client(LinkOptions { xdp_tx: false, ..LinkOptions::default() });
         let sender = Sender::open(&client, "eth0");
         Self { server, sender, _client: client }
     }

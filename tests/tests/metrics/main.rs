@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use limiter_tests::cgroup::Cgroup;
 use limiter_tests::daemon::{Daemon, Machine};
-use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_tests::net::{Host, LinkOptions};
 use limiter_tests::packet::Frame;
 use limiter_tests::wire::Sender;
 
@@ -33,8 +33,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (machine, client) = (Machine::new("machine"), Host::new("client"));
-        link(&client, "eth0", &machine.host, "eth0", LinkOptions::default());
+        let (machine, client) = Machine::with_client(LinkOptions::default());
         Self { machine, client, cgroup: Cgroup::new() }
     }
 

@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use limiter_tests::daemon::{Daemon, Machine};
-use limiter_tests::net::{Host, LinkOptions, connect_from, link};
+use limiter_tests::net::{Host, LinkOptions, connect_from};
 use serde_json::Value;
 use server::Server;
 use socket2::SockRef;
@@ -42,8 +42,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (machine, client) = (Machine::new("server"), Host::new("client"));
-        link(&client, "eth0", &machine.host, "eth0", LinkOptions::default());
+        let (machine, client) = Machine::with_client(LinkOptions::default());
         for (host, v4, v6) in
             [(&machine.host, "10.0.0.1/24", "fd00::1/64"), (&client, "10.0.0.2/24", "fd00::2/64")]
         {
