@@ -118,8 +118,8 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
             let mut sent = 0;
             while !done.load(Ordering::Relaxed) {
                 // No more at a time than the ring of a veth holds.
-                frames.iter().take(SOURCES).for_each(|frame| sender.send(frame));
-                sent += SOURCES as u64;
+                frames.iter().take(SOURCES as usize).for_each(|frame| sender.send(frame));
+                sent += u64::from(SOURCES);
                 thread::sleep(Duration::from_millis(5));
             }
             sent
@@ -134,7 +134,7 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
     });
     let rule = scene.rule_after(sent);
     let dropped = lost(&scene.client);
-    let may = SOURCES as f64 * 10.0_f64.mul_add(start.elapsed().as_secs_f64(), 10.0);
+    let may = f64::from(SOURCES) * 10.0_f64.mul_add(start.elapsed().as_secs_f64(), 10.0);
     let passed = rule["passed"].as_f64().unwrap();
     let last = held(&daemon);
     println!(
@@ -153,7 +153,7 @@ fn no_syn_is_unjudged_while_daemons_are_killed_and_started() {
 }
 
 /// Sources that send without a pause.
-const SOURCES: usize = 100;
+const SOURCES: u32 = 100;
 
 /// What a daemon holds. What the kernel keeps beside it is pinned.
 #[derive(Debug)]
