@@ -13,6 +13,9 @@ use crate::name::{NameId, NameSecret};
 use crate::sources::{self, Cells, WAYS};
 use crate::verdict::Reason;
 
+/// Number of the rule that refuses everything, by which the programs are tried. Only the trial's destinations have it, and only
+/// while it lasts.
+pub const PROBE_RULE: u32 = 0;
 /// Number of the rule for each name, or address without a name, that no other rule lists.
 pub const DEFAULT_RULE: u32 = 1;
 /// Number of the rule for each address, whatever its names.

@@ -1,5 +1,6 @@
 //! Cgroups of version 2, by path or by the name of a systemd unit.
 
+mod attempt;
 mod watch;
 
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use std::sync::OnceLock;
 use anyhow::Context as _;
 
 use crate::failure::Failure;
+pub use attempt::{Call, Outcome, attempt};
 pub use watch::Watch;
 
 const MOUNTS: &str = "/proc/self/mounts";

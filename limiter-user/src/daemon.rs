@@ -10,6 +10,7 @@ mod lists;
 mod live;
 mod notify;
 mod plan;
+mod proof;
 mod reconcile;
 mod session;
 mod trial;

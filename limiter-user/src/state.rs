@@ -5,6 +5,7 @@
 mod difference;
 mod file;
 mod lock;
+mod proof;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::policy::Numbering;
 pub use difference::difference;
 pub use file::let_through;
 pub use lock::{Holder, Lock};
+pub use proof::Proof;
 
 /// What uses up a rate, in words.
 pub const HANDSHAKE: &str = "handshake";
@@ -55,6 +57,9 @@ pub struct State {
     /// When all of it is taken off, unless somebody confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detaches_at: Option<String>,
+    /// That all of it holds, as it was tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// Interfaces and cgroups as they are written in the configuration.

@@ -1,21 +1,22 @@
 //! What is attached and what it did: read from pins and `/run`, with or without a daemon.
 
 mod outbound;
+mod people;
 
 use std::collections::BTreeMap;
 
 use aya::maps::MapData;
-use comfy_table::{CellAlignment, Table};
 use limiter_common::maps;
 use limiter_common::verdict::{Reason, Skip};
 use serde::Serialize;
 
+use crate::bpf::open::COUNT_OPEN;
 use crate::bpf::{Pins, RuleTotals, SourceTable, Tables, interface_link};
 use crate::clock;
 use crate::failure::Failure;
 use crate::flood::Floods;
 use crate::open::OpenStatus;
-use crate::state::{Again, AttachedInterface, Lock, RuleState, State, Waiting};
+use crate::state::{AttachedInterface, Lock, Proof, RuleState, State, Waiting};
 use crate::table;
 pub use outbound::{CgroupStatus, HostRuleStatus, OutboundStatus};
 
@@ -24,6 +25,11 @@ pub use outbound::{CgroupStatus, HostRuleStatus, OutboundStatus};
 pub struct Status {
     /// Whether refusals are carried out.
     pub mode: Mode,
+    /// Whether all that was asked for is attached, held when it was tried, and refuses.
+    pub enforcing: bool,
+    /// When it was tried whether the limits hold, and what came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
     /// The process that `attach` runs in; `None` where it is gone and left its limits behind.
     pub daemon_pid: Option<i32>,
     /// Where the program is.
@@ -149,6 +155,8 @@ impl Status {
     pub fn off(daemon_pid: Option<i32>) -> Self {
         Self {
             mode: Mode::Off,
+            enforcing: false,
+            proof: None,
             daemon_pid,
             interfaces: Vec::new(),
             waiting: Vec::new(),
@@ -199,7 +207,9 @@ impl Status {
         let outbound = state.outbound.map(|outbound| OutboundStatus::read(outbound, pins)).transpose()?;
         let is_active =
             |attached: &AttachedInterface| pins.is_on(&interface_link(attached.index), attached.index.into());
-        Ok(Self {
+        let counts_open = rules.iter().any(|rule| rule.rule.watches_handshakes());
+        let is_counted = !counts_open || pins.link(COUNT_OPEN)?.is_some();
+        let mut status = Self {
             mode: if rules.iter().all(|rule| rule.rule.monitor)
                 && outbound.as_ref().is_none_or(|outbound| outbound.monitor)
             {
@@ -207,6 +217,8 @@ impl Status {
             } else {
                 Mode::Enforce
             },
+            enforcing: false,
+            proof: state.proof,
             daemon_pid,
             interfaces: state
                 .interfaces
@@ -226,109 +238,21 @@ impl Status {
                 .collect(),
             resets,
             source_table: None,
-        })
+        };
+        status.enforcing = status.is_enforcing(is_counted);
+        Ok(status)
     }
 
-    /// For people: interfaces, rules, and what is worth a word.
-    pub fn table(&self) -> String {
-        let mut lines = Vec::new();
-        for InterfaceStatus { attached, active } in &self.interfaces {
-            let gone = if *active { "" } else { "; NOT ATTACHED ANY MORE" };
-            lines.push(format!("{}: {} XDP{gone}", attached.name, attached.xdp_mode));
-            if let Some(why) = &attached.why_generic {
-                lines.push(format!("  not native: {why}"));
-            }
-            lines.extend(attached.again.as_ref().map(Again::line));
-        }
-        if let Some(time) = &self.detaches_at {
-            lines.push(format!("detaches at {time}, unless you say: limiterctl confirm"));
-        }
-        if self.daemon_pid.is_none() {
-            lines.push("the daemon is gone; its limits still hold (limiterctl detach removes them)".into());
-        }
-        if let Some(outbound) = &self.outbound {
-            lines.extend(outbound.cgroup_lines(self.daemon_pid.is_some()));
-        }
-        lines.extend(self.waits.iter().map(ToString::to_string));
-        lines.push(String::new());
-        if !self.rules.is_empty() {
-            lines.push(self.rules_table().to_string());
-        }
-        if let Some(outbound) = &self.outbound {
-            lines.push(outbound.rules_table().to_string());
-            lines.extend(outbound.remarks());
-        }
-        if let Some(connections) = &self.connections {
-            lines.extend(connections.remarks(self.rules.iter().map(|rule| &rule.rule)));
-        }
-        for rule in self.rules.iter().filter(|rule| rule.rule.monitor) {
-            lines.push(format!("{}: monitor mode, what is refused here went through", rule.rule.name));
-        }
-        for rule in &self.rules {
-            let refused = rule.refused[Reason::Strangers.as_str()];
-            if let Some(since) = &rule.flood_since {
-                let since = table::whole_seconds(since);
-                lines.push(format!("{}: FLOOD of strangers since {since}", rule.rule.name));
-            }
-            if refused > 0 {
-                lines.push(format!(
-                    "{}: {refused} of sources without a handshake were refused",
-                    rule.rule.name
-                ));
-            }
-        }
-        let silent = self.resets.silent_source + self.resets.silent_total;
-        if silent > 0 {
-            lines.push(format!("{silent} refused in silence, because the budget for resets was used up"));
-        }
-        for rule in &self.rules {
-            let denied = rule.refused[Reason::Denied.as_str()];
-            if rule.allowed + denied > 0 {
-                lines.push(format!(
-                    "{}: by the lists, {} passed and {denied} were refused",
-                    rule.rule.name, rule.allowed
-                ));
-            }
-        }
-        for rule in self.rules.iter().filter(|rule| rule.evictions > 0) {
-            lines.push(format!(
-                "{}: {} sources pushed out others that were not idle",
-                rule.rule.name, rule.evictions
-            ));
-        }
-        for rule in &self.rules {
-            let contention = rule.refused[Reason::Contention.as_str()];
-            if contention > 0 {
-                lines
-                    .push(format!("{}: {contention} refused because other CPUs were faster", rule.rule.name));
-            }
-        }
-        for (skip, count) in self.skipped.iter().filter(|(_, count)| **count > 0) {
-            lines.push(format!("not judged, {skip}: {count}"));
-        }
-        lines.join("\n")
-    }
-
-    fn rules_table(&self) -> Table {
-        let limits_open = self.rules.iter().any(|rule| rule.rule.max_open.is_some());
-        let mut reasons = vec![Reason::Rate, Reason::Backoff, Reason::Total];
-        reasons.extend(limits_open.then_some(Reason::Open));
-        let mut header = vec!["rule", "ports", "passed"];
-        header.extend(reasons.iter().map(|reason| reason.as_str()));
-        header.push("sources");
-        header.extend(limits_open.then_some("held"));
-        let mut table = table::new(header);
-        for rule in &self.rules {
-            let mut row = vec![rule.rule.name.clone(), rule.rule.ports.join(","), rule.passed.to_string()];
-            row.extend(reasons.iter().map(|reason| rule.refused[reason.as_str()].to_string()));
-            row.push(rule.sources.to_string());
-            row.extend(limits_open.then(|| rule.open.map(|open| open.to_string()).unwrap_or_default()));
-            table.add_row(row);
-        }
-        for column in table.column_iter_mut().skip(2) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        table
+    /// Whether all that was asked for is attached, held when it was tried, and refuses. `is_counted` is whether what counts open
+    /// connections is there, if anybody asked for it.
+    pub fn is_enforcing(&self, is_counted: bool) -> bool {
+        let mut cgroups = self.outbound.iter().flat_map(|outbound| &outbound.cgroups);
+        self.mode == Mode::Enforce
+            && is_counted
+            && self.waits.is_empty()
+            && self.interfaces.iter().all(|interface| interface.active)
+            && cgroups.all(|cgroup| cgroup.active)
+            && self.proof.as_ref().is_some_and(|proof| proof.failure.is_none())
     }
 }
 

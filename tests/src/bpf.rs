@@ -22,6 +22,9 @@ const BPF_PROG_TEST_RUN: i32 = 10;
 const BPF_LINK_CREATE: i32 = 28;
 const BPF_LINK_DETACH: i32 = 34;
 const BPF_PROG_TYPE_XDP: u32 = 6;
+const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
+const BPF_CGROUP_INET4_CONNECT: u32 = 10;
+const BPF_FUNC_SET_RETVAL: i32 = 187;
 const BPF_XDP: u32 = 37;
 const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 2;
@@ -83,7 +86,8 @@ struct Load {
 #[repr(C)]
 struct Create {
     program: RawFd,
-    interface: u32,
+    /// The number of an interface, or the descriptor of a cgroup.
+    target: u32,
     attach_type: u32,
     flags: u32,
 }
@@ -164,7 +168,7 @@ pub fn load_xdp(instructions: &[Instruction]) -> io::Result<OwnedFd> {
 /// What the kernel says.
 pub fn attach_xdp(program: &impl AsFd, interface: u32) -> io::Result<OwnedFd> {
     let program = program.as_fd().as_raw_fd();
-    let create = Create { program, interface, attach_type: BPF_XDP, flags: XDP_FLAGS_DRV_MODE };
+    let create = Create { program, target: interface, attach_type: BPF_XDP, flags: XDP_FLAGS_DRV_MODE };
     // SAFETY: this command has no pointers.
     unsafe { make(BPF_LINK_CREATE, &create) }
 }
@@ -276,6 +280,32 @@ pub fn run_live(
         ..on(program, frame)
     })
     .map(drop)
+}
+
+/// Lets every connection over IPv4 of the processes below a cgroup succeed that a program of theirs refuses, until the link is
+/// closed: what programs further up say counts last (`compute_effective_progs`).
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn pardon_connections(cgroup: &impl AsFd) -> io::Result<OwnedFd> {
+    // bpf_set_retval(0), and go on.
+    let pardon = [Instruction::new(0xb7, 1, 0, 0, 0), Instruction::new(0x85, 0, 0, 0, BPF_FUNC_SET_RETVAL)];
+    let instructions = [pardon, Instruction::returning(1)].concat();
+    let load = Load {
+        program_type: BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+        instruction_count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        attach_type: BPF_CGROUP_INET4_CONNECT,
+        ..Load::default()
+    };
+    // SAFETY: instructions and license live until the call returns, and are as long as they are said to be.
+    let program = unsafe { make(BPF_PROG_LOAD, &load) }?;
+    let (program, target) = (program.as_raw_fd(), cgroup.as_fd().as_raw_fd() as u32);
+    let create = Create { program, target, attach_type: BPF_CGROUP_INET4_CONNECT, flags: 0 };
+    // SAFETY: this command has no pointers.
+    unsafe { make(BPF_LINK_CREATE, &create) }
 }
 
 fn on(program: &impl AsFd, frame: &[u8]) -> Run {

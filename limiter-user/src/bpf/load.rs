@@ -34,7 +34,7 @@ const PACKETS: [&str; 2] = ["egress", "ingress"];
 
 /// All programs and their maps; which are loaded depends on what is to be limited. Nothing is attached yet.
 pub struct Programs {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
 }
 
 impl Programs {

@@ -9,6 +9,7 @@ mod load;
 pub mod open;
 pub mod outbound;
 mod pins;
+pub mod probe;
 mod reset;
 mod runs;
 mod sources;

@@ -185,7 +185,12 @@ fn warn(list: List, state: &State, listed: &[Listed]) {
             "limiterctl: warning: {} covers {}, from which you are logged in by SSH: you cannot come back",
             denying.network, peer.address
         );
-        eprintln!("  take it back with: limiterctl deny remove {}", denying.network);
+        let rule = state.rule(denying.scope).map(|rule| format!(" --rule '{}'", rule.name));
+        eprintln!(
+            "  take it back with: limiterctl deny remove {}{}",
+            denying.network,
+            rule.unwrap_or_default()
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! Says when a flood begins and when it ends.
 
+use super::live;
 use crate::bpf::Pins;
 use crate::clock;
 use crate::flood::Floods;
@@ -35,11 +36,13 @@ impl Alarm {
             let since = self.floods.since(*number, now);
             match (*before, since) {
                 (None, Some(_)) => {
-                    println!("limiterctl: {name}: a flood of strangers began; who is known is still served");
+                    live::say(format_args!(
+                        "{name}: a flood of strangers began; who is known is still served"
+                    ));
                 }
                 (Some(begun), None) => {
                     let lasted = table::seconds(now.saturating_sub(begun) / 1_000_000);
-                    println!("limiterctl: {name}: the flood of strangers is over, after {lasted}");
+                    live::say(format_args!("{name}: the flood of strangers is over, after {lasted}"));
                 }
                 _ => {}
             }

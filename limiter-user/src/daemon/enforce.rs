@@ -16,6 +16,7 @@ use limiter_common::rule::Action;
 
 use super::plan::action;
 pub use super::plan::{Plan, plan};
+use super::proof::{Claim, Extent};
 use super::{Order, lists};
 use crate::bpf::outbound::ON_CGROUPS;
 use crate::bpf::{
@@ -60,6 +61,7 @@ pub fn enforce(order: &Order, plan: Plan, pins: &Pins, before: Option<&State>) -
     change.count_open(&mut programs, &entries)?;
     state.interfaces = change.interfaces(&mut programs, &interfaces, order)?;
     state.waiting = waiting;
+    state.proof = Some(Claim { entries: &entries, state: &state }.prove(&mut programs, pins, Extent::All)?);
     state.save()?;
     // From here on all of it holds, and what is left to do can be done by hand.
     if let Err(error) = change.commit().and_then(|()| follow(pins, before, &entries)) {

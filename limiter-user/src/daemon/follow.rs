@@ -14,7 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::gap::Gaps;
 use super::plan::{Plan, action};
-use super::{Order, words};
+use super::{Order, live, words};
 use crate::bpf::{Mode, Pins, Programs, open::COUNT_OPEN};
 use crate::cgroup::{Cgroup, Watch};
 use crate::clock;
@@ -93,17 +93,19 @@ impl Follower {
         }
     }
 
-    /// Attaches what is wanted and missing, takes off what is not wanted any more, and says so. Where that fails it is
-    /// tried again with the next look.
-    pub async fn follow(&mut self, told: Option<u64>, programs: &mut Programs, state: &mut State) {
+    /// Attaches what is wanted and missing, takes off what is not wanted any more, and says so; gives whether there was any of
+    /// it. Where that fails it is tried again with the next look.
+    pub async fn follow(&mut self, told: Option<u64>, programs: &mut Programs, state: &mut State) -> bool {
         let result = self.look(told, programs, state).await;
+        let is_changed = !self.news.is_empty();
         for news in self.news.drain(..) {
-            println!("limiterctl: {news}");
+            live::say(news);
         }
         if let (Err(error), false) = (&result, self.failed) {
             eprintln!("limiterctl: cannot follow interfaces and cgroups: {error:#}");
         }
         self.failed = result.is_err();
+        is_changed
     }
 
     async fn look(
@@ -120,9 +122,7 @@ impl Follower {
         state.waiting = waiting;
         self.gaps.looked(began, !state.waiting.is_empty());
         if *state != before {
-            // This alone somebody else may have changed: see `Trial`.
-            state.detaches_at = State::load()?.and_then(|state| state.detaches_at);
-            state.save()?;
+            state.save_beside_trial()?;
         }
         words::say_waiting(&before.waiting, &state.waiting);
         Ok(())

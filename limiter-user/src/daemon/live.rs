@@ -1,10 +1,19 @@
 //! The line that a terminal shows while limits are attached.
 
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _};
+
 use aya::maps::MapData;
 use limiter_common::verdict::Reason;
 
 use crate::bpf::{HostTables, Tables};
 use crate::state::State;
+
+/// Says something below what a terminal shows already: the line that is shown anew each second gives way.
+pub fn say(news: impl Display) {
+    let clear = if io::stdout().is_terminal() { "\r\x1b[K" } else { "" };
+    println!("{clear}limiterctl: {news}");
+}
 
 /// The counters of all rules together.
 #[derive(Debug, Default)]

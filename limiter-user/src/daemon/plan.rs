@@ -67,6 +67,7 @@ pub async fn plan(order: &Order, pins: &Pins, before: Option<&State>) -> anyhow:
         waiting,
         app_group: order.app.as_ref().map(ToString::to_string),
         detaches_at: None,
+        proof: None,
     };
     Ok(Plan { entries, cgroups, interfaces, state })
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use aya::maps::MapData;
 use limiter_common::maps;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at};
 
 use super::alarm::Alarm;
 use super::enforce::{Enforced, Plan, enforce};
 use super::follow::Follower;
 use super::handover::{self, Handover};
+use super::proof::{Claim, Extent};
 use super::reconcile::Reconciler;
 use super::{Order, Signals, Wish, live, notify, words};
 use crate::bpf::{HostTables, Pins, Programs, SourceTable, Tables};
@@ -24,6 +25,8 @@ use crate::state::{State, difference};
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether a flood goes on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is tried whether limits hold, as far as nobody notices.
+const PROVE_EVERY: Duration = Duration::from_mins(1);
 /// How often addresses are collected that nobody resolves any more.
 const COLLECT_EVERY: Duration = Duration::from_mins(1);
 
@@ -108,6 +111,7 @@ impl Session {
         let mut reconcile = lenient(Reconciler::EVERY);
         let mut collect = interval(COLLECT_EVERY);
         let mut look = interval(LOOK_EVERY);
+        let mut prove = interval_at(Instant::now() + PROVE_EVERY, PROVE_EVERY);
         let watchdog = notify::watchdog_interval();
         let mut feed = interval(watchdog.unwrap_or(Duration::MAX));
         let live = io::stdout().is_terminal();
@@ -123,8 +127,11 @@ impl Session {
                 name = handover::next(self.handover.as_mut()) => self.watch.add(name?),
                 news = self.watch.next() => self.learn(news)?,
                 told = self.follower.changed() => {
-                    self.follower.follow(told, &mut self.programs, &mut self.state).await;
+                    if self.follower.follow(told, &mut self.programs, &mut self.state).await {
+                        self.prove(Extent::All);
+                    }
                 }
+                _ = prove.tick() => self.prove(Extent::Unnoticed),
                 _ = look.tick() => if let Some(alarm) = &mut self.alarm { alarm.look(); },
                 _ = feed.tick(), if watchdog.is_some() => notify::alive(),
                 _ = show.tick(), if live => self.show()?,
@@ -134,6 +141,20 @@ impl Session {
             println!();
         }
         Ok(wish)
+    }
+
+    /// Tries whether limits hold, and notes what came of it.
+    fn prove(&mut self, extent: Extent) {
+        let claim = Claim { entries: &self.entries, state: &self.state };
+        let proof = claim.prove_again(&mut self.programs, &Pins::locate(), extent);
+        words::proved_again(self.state.proof.as_ref(), &proof);
+        if self.state.proof.as_ref() == Some(&proof) {
+            return;
+        }
+        self.state.proof = Some(proof);
+        if let Err(error) = self.state.save_beside_trial() {
+            eprintln!("limiterctl: {error:#}");
+        }
     }
 
     fn sweep(&self) -> anyhow::Result<()> {

@@ -46,3 +46,15 @@ impl Trial {
         }
     }
 }
+
+impl State {
+    /// Writes it, but for what somebody may have confirmed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says.
+    pub(super) fn save_beside_trial(&mut self) -> anyhow::Result<()> {
+        self.detaches_at = Self::load()?.and_then(|state| state.detaches_at);
+        self.save()
+    }
+}

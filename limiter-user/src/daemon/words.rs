@@ -5,6 +5,7 @@ use std::time::Duration;
 use limiter_common::outbound::{DEFAULT_RULE, PER_IP_RULE};
 use limiter_common::rule::{Action, Charge};
 
+use super::live;
 use crate::bpf::lists::List;
 use crate::config::glob;
 use crate::config::host::{HostLimits, Share};
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 use crate::policy::{InboundRule, Numbers, OutboundPolicy, outbound};
 use crate::rules::backoff;
 use crate::ssh;
-use crate::state::{HANDSHAKE, HostRuleState, OutboundState, RuleState, State, Waiting};
+use crate::state::{HANDSHAKE, HostRuleState, OutboundState, Proof, RuleState, State, Waiting};
 
 /// Says what is attached where, how, and what it does.
 pub fn announce(state: &State) {
@@ -81,6 +82,15 @@ pub fn waiting_for_cgroup(name: &str, why: String) -> Waiting {
 pub fn say_waiting(before: &[Waiting], now: &[Waiting]) {
     for waiting in now.iter().filter(|waiting| !before.contains(waiting)) {
         eprintln!("limiterctl: {waiting}");
+    }
+}
+
+/// Says that limits do not hold any more, or do again.
+pub fn proved_again(before: Option<&Proof>, now: &Proof) {
+    match (before.and_then(|before| before.failure.as_ref()), &now.failure) {
+        (before, Some(failure)) if before != Some(failure) => eprintln!("limiterctl: {failure}"),
+        (Some(_), None) => live::say("the limits hold again"),
+        _ => {}
     }
 }
 

@@ -59,12 +59,11 @@ pub fn page(snapshot: &Snapshot, format: Format) -> String {
 /// What is in force at all.
 fn general(snapshot: &Snapshot, series: &mut Series) {
     let status = &snapshot.status;
-    let targets = targets(snapshot);
-    let holds = status.mode == Mode::Enforce && targets.iter().all(|(_, _, attached)| *attached);
+    let is_counted = snapshot.connections.as_ref().is_none_or(|open| open.attached);
     series.gauge(
         "limiter_enforcing",
-        "1 where all that was asked for is attached, and refusals are carried out",
-        [(vec![], holds.into())],
+        "1 where all that was asked for is attached, held when it was tried, and refuses",
+        [(vec![], status.is_enforcing(is_counted).into())],
     );
     series.gauge(
         "limiter_mode",
@@ -75,7 +74,7 @@ fn general(snapshot: &Snapshot, series: &mut Series) {
     series.gauge(
         "limiter_attached",
         "1 where the programs for a target are on it, 0 where they are gone or the target is",
-        targets.into_iter().map(|(kind, target, attached)| {
+        targets(snapshot).into_iter().map(|(kind, target, attached)| {
             (vec![("type", kind.into()), ("target", target)], attached.into())
         }),
     );

@@ -11,7 +11,7 @@ use super::page::{Format, page};
 use super::snapshot::{Connections, Snapshot};
 use crate::bpf::Runs;
 use crate::config::prefix::SourcePrefix;
-use crate::state::Waiting;
+use crate::state::{Proof, Waiting};
 use crate::status::{
     CgroupStatus, HostRuleStatus, InterfaceStatus, Mode, OutboundStatus, ResetStatus, RuleStatus, Status,
 };
@@ -57,6 +57,7 @@ fn everything() -> Snapshot {
     Snapshot {
         status: Status {
             mode: Mode::Enforce,
+            proof: Some(Proof { at: "now".into(), untried: Vec::new(), failure: None }),
             interfaces: vec![InterfaceStatus {
                 attached: serde_json::from_value(interface).unwrap(),
                 active: true,
@@ -154,7 +155,7 @@ fn openmetrics_is_for_who_asks_for_it_and_has_an_end() {
 #[test]
 fn enforcing_is_said_only_where_all_of_it_holds() {
     type Change = fn(&mut Snapshot);
-    let cases: [(&str, Change); 6] = [
+    let cases: [(&str, Change); 8] = [
         ("an interface that is waited for", |snapshot| {
             let (kind, name, why) = ("interface".into(), "eth7".into(), "it is not there".into());
             snapshot.status.waits.push(Waiting { kind, name, why });
@@ -163,6 +164,10 @@ fn enforcing_is_said_only_where_all_of_it_holds() {
         ("nothing attached", |snapshot| *snapshot = Snapshot::of(Status::off(None))),
         ("an interface lost", |snapshot| snapshot.status.interfaces[0].active = false),
         ("a cgroup lost", |snapshot| snapshot.status.outbound.as_mut().unwrap().cgroups[0].active = false),
+        ("not tried", |snapshot| snapshot.status.proof = None),
+        ("a trial that failed", |snapshot| {
+            snapshot.status.proof.as_mut().unwrap().failure = Some("a SYN passed".into());
+        }),
         ("connections not counted", |snapshot| snapshot.connections.as_mut().unwrap().attached = false),
     ];
     assert_has(&text(&everything()), "limiter_enforcing 1");
