@@ -257,6 +257,14 @@ impl State {
         (self.0 & !Self::BACKOFF).wrapping_sub(now) as i64
     }
 
+    /// Nanoseconds from `now` until its back-off ends; `None` where it is none, or none that any limit can have left.
+    ///
+    /// For who counts states and does not know their limits; a limit that has changed meanwhile may end it earlier.
+    pub const fn backs_off_for(self, now: u64) -> Option<u64> {
+        let ahead = self.distance(now);
+        if self.is_backoff() && ahead > 0 && ahead <= RELIC { Some(ahead as u64) } else { None }
+    }
+
     #[inline(always)]
     const fn is_backoff(self) -> bool {
         self.0 & Self::BACKOFF != 0

@@ -6,6 +6,7 @@ mod client;
 mod peer;
 mod server;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -27,7 +28,7 @@ pub struct ReloadRequest {
 }
 
 /// What a reload changed, or would.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Reloaded {
     /// A line for each change; none where nothing is different.
     pub changes: Vec<String>,

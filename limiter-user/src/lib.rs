@@ -8,6 +8,7 @@
 //! - [`open`] tells who holds how many connections; [`sockets`] is the kernel's list of them
 //! - [`why`] says why a destination is refused, [`hosts`] lists those that are known, [`rules`] all rules
 //! - [`unblock`] gives who is refused a fresh start
+//! - [`top`] shows all of it live
 //! - [`flood`] tells whether strangers are over what they share
 //! - [`metrics`] is the same for Prometheus, over HTTP
 //! - [`policy`] turns what was asked for into map entries, without touching a map
@@ -43,6 +44,7 @@ pub mod ssh;
 pub mod state;
 pub mod status;
 pub mod table;
+pub mod top;
 pub mod translate;
 pub mod unblock;
 pub mod why;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use comfy_table::CellAlignment;
 use limiter_common::maps::MAX_OPEN;
 use limiter_common::open::{Count, Event};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bpf::Pins;
@@ -16,7 +17,7 @@ use crate::state::{RuleState, State};
 use crate::table;
 
 /// A source that holds connections; this is its JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Source {
     /// Its prefix: `192.0.2.0/24`.
     pub source: String,
@@ -77,13 +78,13 @@ fn limits(rules: &[RuleState]) -> bool {
 }
 
 /// What `status` tells of open connections.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct OpenStatus {
     /// Sources that hold one.
     pub sources: usize,
     /// How many are counted at most.
     pub capacity: u32,
-    /// What happened, by [`Event`].
+    /// What happened, by its word.
     pub events: BTreeMap<&'static str, u64>,
     /// Of each rule, by its place: the connections that all its sources hold, and whether anything listens.
     #[serde(skip)]

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use limiter_common::outbound::Kind;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::state::{HANDSHAKE, HostRuleState, RuleState, State};
+use crate::bpf::Pins;
+use crate::state::{HANDSHAKE, HostRuleState, Lock, RuleState, State};
+use crate::status::Status;
 use crate::table;
 
 /// All rules; this is their JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Rules {
     /// Those for ports, in the order in which they were given.
     pub inbound: Vec<RuleState>,
@@ -21,13 +24,15 @@ pub struct Rules {
     pub outbound_monitor: bool,
 }
 
-/// What is attached, or was when the daemon went; `None` where nothing is.
+/// What is attached, with a daemon or without; `None` where nothing is.
 ///
 /// # Errors
 ///
-/// As the file system says.
+/// As the file system says; where something is attached and the words for it are lost.
 pub fn read() -> anyhow::Result<Option<Rules>> {
-    let Some(State { rules: inbound, outbound, .. }) = State::load()? else { return Ok(None) };
+    let daemon_pid = Lock::holder()?.map(|holder| holder.pid);
+    let state = Status::state(&Pins::locate(), daemon_pid)?;
+    let Some(State { rules: inbound, outbound, .. }) = state else { return Ok(None) };
     Ok(Some(Rules {
         inbound,
         errno: outbound.as_ref().map(|outbound| outbound.errno.clone()),

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use limiter_common::outbound::Kind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bpf::XdpMode;
@@ -83,7 +84,7 @@ pub struct Waiting {
 }
 
 /// When something was attached that came, or came back, while the daemon ran.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Again {
     /// `2026-01-31T12:00:00.123Z`.
     pub attached_at: String,
@@ -114,7 +115,7 @@ pub struct OutboundState {
 }
 
 /// A cgroup that the programs were put on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct AttachedCgroup {
     /// Its path below the mount of cgroup v2.
     pub name: String,
@@ -128,7 +129,7 @@ pub struct AttachedCgroup {
 }
 
 /// A rule for destinations in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct HostRuleState {
     /// Its number in the maps.
     pub number: u32,
@@ -177,7 +178,7 @@ impl HostRuleState {
 }
 
 /// An interface that the program was put on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct AttachedInterface {
     /// Its name then.
     pub name: String,
@@ -194,7 +195,7 @@ pub struct AttachedInterface {
 }
 
 /// A rule in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct RuleState {
     /// Its name.
     pub name: String,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use aya::maps::MapData;
 use limiter_common::maps;
 use limiter_common::verdict::{Reason, Skip};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bpf::open::COUNT_OPEN;
@@ -21,7 +22,7 @@ use crate::table;
 pub use outbound::{CgroupStatus, HostRuleStatus, OutboundStatus};
 
 /// Everything `limiterctl status` knows; this is its JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Status {
     /// Whether refusals are carried out.
     pub mode: Mode,
@@ -59,7 +60,7 @@ pub struct Status {
 }
 
 /// Whether refusals are carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Nothing is attached.
@@ -71,7 +72,7 @@ pub enum Mode {
 }
 
 /// An interface.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct InterfaceStatus {
     /// What `attach` noted.
     #[serde(flatten)]
@@ -81,7 +82,7 @@ pub struct InterfaceStatus {
 }
 
 /// A rule and what came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct RuleStatus {
     /// The rule in words.
     #[serde(flatten)]
@@ -110,7 +111,7 @@ pub struct RuleStatus {
 }
 
 /// Resets, over all rules.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, JsonSchema, Serialize)]
 pub struct ResetStatus {
     /// Sent.
     pub sent: u64,
@@ -121,7 +122,7 @@ pub struct ResetStatus {
 }
 
 /// Cells of the table of sources.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, JsonSchema, Serialize)]
 pub struct SourceTableStatus {
     /// In all.
     pub cells: usize,
@@ -138,16 +139,26 @@ impl Status {
     pub fn read() -> anyhow::Result<Self> {
         let pins = Pins::locate();
         let daemon_pid = Lock::holder()?.map(|holder| holder.pid);
+        match Self::state(&pins, daemon_pid)? {
+            Some(state) => Self::attached(state, &pins, daemon_pid),
+            None => Ok(Self::off(daemon_pid)),
+        }
+    }
+
+    /// What is attached, in words; `None` where nothing is, and nothing is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says; where something is attached and the words for it are lost.
+    pub fn state(pins: &Pins, daemon_pid: Option<i32>) -> anyhow::Result<Option<State>> {
+        let is_attached = !pins.links()?.is_empty();
         match State::load()? {
-            Some(state) if !pins.links()?.is_empty() || daemon_pid.is_some() && !state.waiting.is_empty() => {
-                Self::attached(state, &pins, daemon_pid)
-            }
-            None if !pins.links()?.is_empty() => Err(Failure::new(
+            None if is_attached => Err(Failure::new(
                 "limits are attached, but what they are called is lost: /run/limiterctl/state.json is missing",
                 "remove them with: limiterctl detach; then attach anew",
             )
             .into()),
-            _ => Ok(Self::off(daemon_pid)),
+            state => Ok(state.filter(|state| is_attached || daemon_pid.is_some() && !state.waiting.is_empty())),
         }
     }
 

@@ -2,19 +2,15 @@
 
 use std::net::IpAddr;
 
-use anyhow::Context as _;
-use aya::maps::{Array, Map, MapData};
 use limiter_common::gcra::Limit;
-use limiter_common::key::Place;
-use limiter_common::maps;
 use limiter_common::open::Count;
-use limiter_common::outbound::{Kind, SHARED_TAG, Settings, Subject};
-use limiter_common::rule::Rule;
+use limiter_common::outbound::{Kind, Subject};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bpf::lists::{List, Lists};
 use crate::bpf::outbound::{address, ip};
-use crate::bpf::{OpenTables, Pins, SourceTable};
+use crate::bpf::{Buckets, HostBuckets, OpenTables, Pins};
 use crate::clock;
 use crate::failure::Failure;
 use crate::state::{HostRuleState, RuleState, State};
@@ -22,7 +18,7 @@ use crate::table;
 use crate::why::{Inquiry, Target};
 
 /// The answer; this is its JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Unblocked {
     /// What was asked for.
     pub target: String,
@@ -33,7 +29,7 @@ pub struct Unblocked {
 }
 
 /// A source, a name or an address whose state was forgotten.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Freed {
     /// The prefix, name or address.
     pub subject: String,
@@ -66,18 +62,15 @@ impl Unblocked {
 
     fn free_source(&mut self, source: IpAddr, rules: &[RuleState]) -> anyhow::Result<()> {
         let pins = Pins::locate();
-        let settings: Array<MapData, Settings> = Map::Array(pins.map(maps::SETTINGS)?).try_into()?;
-        let secret = settings.get(&0, 0).context("cannot read the settings")?.sources;
-        let numbers: Array<MapData, Rule> = Map::Array(pins.map(maps::RULES)?).try_into()?;
-        let table = SourceTable::map(&pins.map(maps::SOURCES)?)?;
+        let buckets = Buckets::pinned(&pins)?;
         let open = OpenTables::pinned(&pins)?.counts();
         let (now, address) = (clock::now(), address(source));
         for words in rules {
-            let rule = numbers.get(&words.number, 0).context("cannot read a rule")?;
-            let mask = rule.mask(address.is_v6());
-            let prefix = address.masked(mask);
+            let rule = buckets.rule(words.number)?;
+            let prefix = address.masked(rule.mask(address.is_v6()));
             let length = if source.is_ipv4() { words.source_prefix.v4 } else { words.source_prefix.v6 };
-            if let Some(held) = table.forget(Place::of(&secret, words.number, &address, mask), now) {
+            let place = buckets.place(words.number, &rule, &address);
+            if let Some(held) = buckets.table().forget(place, now) {
                 self.freed.push(Freed {
                     subject: format!("{}/{length}", ip(&prefix)),
                     rule: words.name.clone(),
@@ -115,18 +108,14 @@ impl Unblocked {
             Target::Address(ip) => inquiry.subjects(*ip)?.unwrap_or_default(),
         };
         let pins = Pins::locate();
-        let states = SourceTable::map(&pins.map(maps::STATES)?)?;
-        let shared = SourceTable::map(&pins.map(maps::SHARED_STATES)?)?;
+        let numbers = subjects.iter().map(|(_, subject)| subject.rule);
+        let buckets = HostBuckets::pinned(&inquiry.tables, numbers, &pins)?;
         let now = inquiry.now;
         for (text, subject) in subjects {
-            let rule = inquiry.tables.rule(subject.rule)?;
+            let Some(rule) = buckets.rule(subject.rule) else { continue };
             let held = Kind::ALL.into_iter().filter_map(|kind| {
-                let held = if rule.shared == 0 {
-                    states.forget(subject.place(&inquiry.tables.settings.places, kind), now)
-                } else {
-                    shared.forget_in(subject.shared_set(kind), SHARED_TAG, now)
-                };
-                held.map(|held| refused(rule.limit(kind), held, now))
+                let held = buckets.forget(rule, &subject, kind, now)?;
+                Some(refused(rule.limit(kind), held, now))
             });
             if let Some(refused_ms) = held.max() {
                 let called = inquiry.state.rule(subject.rule).map(HostRuleState::called).unwrap_or_default();

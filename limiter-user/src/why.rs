@@ -8,6 +8,7 @@ use limiter_common::gcra::State as Gcra;
 use limiter_common::name::NameId;
 use limiter_common::outbound::{DEFAULT_RULE, Held as HeldBy, Kind, PER_IP_RULE, Settings, Subject};
 use limiter_common::verdict::Reason;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bpf::outbound::{address, ip, text};
@@ -19,7 +20,7 @@ use crate::state::{OutboundState, State};
 use crate::table;
 
 /// The answer; this is its JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Why {
     /// What was asked about.
     pub target: String,
@@ -39,7 +40,7 @@ pub struct Why {
 }
 
 /// A limit, and where it stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Held {
     /// The name or address that is charged.
     pub subject: String,
@@ -60,7 +61,7 @@ pub struct Held {
 }
 
 /// An address and its names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Shared {
     /// The address.
     pub address: IpAddr,

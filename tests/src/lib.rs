@@ -12,6 +12,7 @@
 //! - [`wire`]: frames sent at a rate, counted and captured on a host's interface
 //! - [`teach`], [`corpus`]: the program that learns from DNS answers, what it should learn, and answers for it
 //! - [`mod@bpf`]: programs of a few instructions, loaded and run; [`stream`]: SYNs made by such a program
+//! - [`schema`]: what verbs print for programs, as docs/schemas says
 //! - [`packet`]: frames built byte by byte, malformed ones too, and a view of the frames that come back
 
 pub mod bpf;
@@ -26,6 +27,7 @@ pub mod net;
 pub mod packet;
 pub mod program;
 mod programs;
+pub mod schema;
 pub mod stream;
 mod sys;
 pub mod teach;

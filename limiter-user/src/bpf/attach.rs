@@ -9,6 +9,7 @@ use aya::programs::xdp::XdpMode as AyaMode;
 use aya::programs::{ProgramError, Xdp, loaded_programs};
 use aya::sys::SyscallError;
 use limiter_common::rule::Action;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -27,7 +28,7 @@ pub enum Mode {
 }
 
 /// Which mode it became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
     /// In the driver.

@@ -2,6 +2,7 @@
 
 mod attach;
 pub mod batch;
+mod buckets;
 mod follow;
 mod link;
 pub mod lists;
@@ -17,6 +18,7 @@ mod tables;
 mod words;
 
 pub use attach::{Attached, Mode, XdpMode, attach, other_program, vanishes};
+pub use buckets::{Buckets, HostBuckets};
 pub use link::Link;
 pub use load::{INBOUND, OBJECT, Programs, name_hash, pattern_key};
 pub use open::OpenTables;

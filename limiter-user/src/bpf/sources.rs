@@ -52,6 +52,26 @@ impl SourceTable {
         self.clear(|cell| cell != 0 && pending::is_over(cell, now))
     }
 
+    /// What is held against whoever has this place; `None` where he has no cell.
+    pub fn held(&self, place: Place, now: u64) -> Option<State> {
+        let sets = (self.cells().len() / WAYS) as u32;
+        self.held_in(place.set(sets - 1), place.tag(), now)
+    }
+
+    /// The same for a tag in a set.
+    pub fn held_in(&self, set: u32, tag: u16, now: u64) -> Option<State> {
+        let mut cells = self.set(set).iter().map(|cell| cell.load(Ordering::Relaxed));
+        cells.find(|cell| has_tag(*cell, tag)).map(|cell| unpack(cell, now))
+    }
+
+    /// How many are in back-off, and for how many nanoseconds yet, at the most.
+    pub fn in_backoff(&self, now: u64) -> (usize, u64) {
+        let cells = self.cells().iter().map(|cell| cell.load(Ordering::Relaxed));
+        cells
+            .filter_map(|cell| unpack(cell, now).backs_off_for(now))
+            .fold((0, 0), |(count, longest), wait| (count + 1, longest.max(wait)))
+    }
+
     /// Empties the cell of whoever has this place; gives what it held, or `None` where there is none.
     pub fn forget(&self, place: Place, now: u64) -> Option<State> {
         let sets = (self.cells().len() / WAYS) as u32;
@@ -60,11 +80,15 @@ impl SourceTable {
 
     /// The same for a tag in a set.
     pub fn forget_in(&self, set: u32, tag: u16, now: u64) -> Option<State> {
-        self.cells().chunks_exact(WAYS).nth(set as usize)?.iter().find_map(|cell| {
+        self.set(set).iter().find_map(|cell| {
             let forget = |value| has_tag(value, tag).then_some(0);
             let held = cell.fetch_update(Ordering::SeqCst, Ordering::Relaxed, forget).ok()?;
             Some(unpack(held, now))
         })
+    }
+
+    fn set(&self, set: u32) -> &[AtomicU64] {
+        self.cells().chunks_exact(WAYS).nth(set as usize).unwrap_or_default()
     }
 
     fn clear(&self, is_over: impl Fn(u64) -> bool) -> usize {

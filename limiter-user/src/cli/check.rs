@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::attach::order;
@@ -36,17 +37,27 @@ pub struct Arguments {
 }
 
 /// What is found; this is its JSON.
-#[derive(Debug, Serialize)]
-struct Checked {
+#[derive(Debug, JsonSchema, Serialize)]
+pub struct Checked {
+    /// Whether `attach` would take the file.
     ok: bool,
     #[serde(flatten)]
     found: Found,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(untagged)]
 enum Found {
-    Right { file: String, says: Vec<String>, warnings: Vec<Warning> },
+    /// What it would do.
+    Right {
+        /// As it was named.
+        file: String,
+        /// A line each.
+        says: Vec<String>,
+        /// What may be meant otherwise.
+        warnings: Vec<Warning>,
+    },
+    /// Why it would not.
     Wrong(Box<Fault>),
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::{NO, Output};
 use crate::{host, hosts, open, rules};
@@ -45,53 +46,44 @@ const SOURCES: usize = 100;
 /// Prints the list.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     host::check_privileges()?;
+    let output = arguments.output;
     match arguments.what {
-        What::Rules => list_rules(arguments.output),
-        What::Hosts => list_hosts(arguments.output),
-        What::Sources => list_sources(arguments.output, arguments.all),
+        What::Rules => print(output, rules::read()?, "nothing is attached", rules::table),
+        What::Hosts => {
+            print(output, hosts::read()?, "nothing holds limits on destinations", |hosts| hosts::table(hosts))
+        }
+        What::Sources => {
+            let mut sources = open::read()?;
+            let all = sources.as_ref().map_or(0, Vec::len);
+            let more = if arguments.all { 0 } else { all.saturating_sub(SOURCES) };
+            if let Some(sources) = &mut sources {
+                sources.truncate(all - more);
+            }
+            let code =
+                print(output, sources, "nothing limits open connections", |sources| open::table(sources))?;
+            if more > 0 {
+                eprintln!("limiterctl: {more} more are listed with --all");
+            }
+            Ok(code)
+        }
     }
 }
 
-fn list_rules(output: Output) -> anyhow::Result<ExitCode> {
-    let Some(rules) = rules::read()? else {
-        eprintln!("limiterctl: nothing is attached");
+/// Prints what there is, or says why there is nothing.
+fn print<T: Serialize>(
+    output: Output,
+    answer: Option<T>,
+    nothing: &str,
+    table: impl Fn(&T) -> String,
+) -> anyhow::Result<ExitCode> {
+    let Some(answer) = answer else {
+        eprintln!("limiterctl: {nothing}");
         return Ok(ExitCode::from(NO));
     };
     let mut stdout = io::stdout().lock();
     match output {
-        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&rules)?)?,
-        Output::Table => writeln!(stdout, "{}", rules::table(&rules))?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn list_sources(output: Output, all: bool) -> anyhow::Result<ExitCode> {
-    let Some(mut sources) = open::read()? else {
-        eprintln!("limiterctl: nothing limits open connections");
-        return Ok(ExitCode::from(NO));
-    };
-    let more = if all { 0 } else { sources.len().saturating_sub(SOURCES) };
-    sources.truncate(sources.len() - more);
-    let mut stdout = io::stdout().lock();
-    match output {
-        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&sources)?)?,
-        Output::Table => writeln!(stdout, "{}", open::table(&sources))?,
-    }
-    if more > 0 {
-        eprintln!("limiterctl: {more} more are listed with --all");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn list_hosts(output: Output) -> anyhow::Result<ExitCode> {
-    let Some(hosts) = hosts::read()? else {
-        eprintln!("limiterctl: nothing holds limits on destinations");
-        return Ok(ExitCode::from(NO));
-    };
-    let mut stdout = io::stdout().lock();
-    match output {
-        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&hosts)?)?,
-        Output::Table => writeln!(stdout, "{}", hosts::table(&hosts))?,
+        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&answer)?)?,
+        Output::Table => writeln!(stdout, "{}", table(&answer))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,8 +11,10 @@ mod list;
 mod man;
 mod prefixes;
 mod reload;
+mod schemas;
 mod status;
 mod systemd;
+mod top;
 pub(crate) mod translate;
 mod unblock;
 mod why;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 
 use crate::bpf::lists::List;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+pub use schemas::schemas;
 
 /// Limits how many connections a service gets, and how many it makes to each name.
 #[derive(Debug, Parser)]
@@ -37,6 +40,7 @@ enum Verb {
     Check(check::Arguments),
     Reload(reload::Arguments),
     Status(status::Arguments),
+    Top(top::Arguments),
     List(list::Arguments),
     Why(why::Arguments),
     Unblock(unblock::Arguments),
@@ -78,6 +82,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Detach(arguments) => detach::run(&arguments).await,
             Verb::Reload(arguments) => reload::run(&arguments).await,
             Verb::Status(arguments) => status::run(&arguments),
+            Verb::Top(arguments) => top::run(&arguments).await,
             Verb::List(arguments) => list::run(&arguments),
             Verb::Why(arguments) => why::run(&arguments),
             Verb::Unblock(arguments) => unblock::run(&arguments),

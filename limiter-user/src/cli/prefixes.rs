@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use limiter_common::lists::{EVERY_RULE, FOREVER};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{NO, Output};
@@ -71,8 +72,9 @@ struct Prefixes {
 }
 
 /// A prefix on a list; this is its JSON.
-#[derive(Debug, Serialize)]
-struct Row {
+#[derive(Debug, JsonSchema, Serialize)]
+pub struct Row {
+    /// As it stands on the list.
     prefix: String,
     /// Nothing where it holds for every rule.
     rule: Option<String>,

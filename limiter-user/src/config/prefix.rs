@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use limiter_common::key::Address;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::unreadable;
@@ -13,7 +14,7 @@ const CURE: &str =
     "write source prefixes as '32,64': the length for IPv4 (1 to 32), then for IPv6 (1 to 128)";
 
 /// How much of an address makes one source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct SourcePrefix {
     /// Bits of an IPv4 address, 1 to 32.
     pub v4: u8,

@@ -1,9 +1,10 @@
 //! What was tried of the limits in force.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// When the limits were tried last, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Proof {
     /// `2026-01-31T12:00:00.123Z`.
     pub at: String,

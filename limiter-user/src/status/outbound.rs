@@ -8,6 +8,7 @@ use comfy_table::{CellAlignment, Table};
 use limiter_common::dns::Unread;
 use limiter_common::outbound::tables::Event;
 use limiter_common::verdict::Reason;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bpf::outbound::ON_CGROUPS;
@@ -16,7 +17,7 @@ use crate::state::{Again, AttachedCgroup, HostRuleState, OutboundState};
 use crate::table;
 
 /// Limits on destinations and what came of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct OutboundStatus {
     /// Whose processes they hold for.
     pub cgroups: Vec<CgroupStatus>,
@@ -33,7 +34,7 @@ pub struct OutboundStatus {
 }
 
 /// A cgroup.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct CgroupStatus {
     /// What `attach` noted.
     #[serde(flatten)]
@@ -43,7 +44,7 @@ pub struct CgroupStatus {
 }
 
 /// A rule and what came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct HostRuleStatus {
     /// The rule in words.
     #[serde(flatten)]

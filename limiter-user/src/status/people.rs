@@ -13,8 +13,8 @@ const MOST_NAME: usize = 24;
 const PADDING: u16 = 1;
 
 impl Status {
-    /// For people: interfaces, rules, and what is worth a word.
-    pub fn table(&self) -> String {
+    /// For people, a line each: whether it is in force, where it is attached, where not, and until when.
+    pub fn places(&self) -> Vec<String> {
         let mut lines = self.proof_lines();
         for InterfaceStatus { attached, active } in &self.interfaces {
             let gone = if *active { "" } else { "; NOT ATTACHED ANY MORE" };
@@ -34,6 +34,12 @@ impl Status {
             lines.extend(outbound.cgroup_lines(self.daemon_pid.is_some()));
         }
         lines.extend(self.waits.iter().map(ToString::to_string));
+        lines
+    }
+
+    /// For people: interfaces, rules, and what is worth a word.
+    pub fn table(&self) -> String {
+        let mut lines = self.places();
         lines.push(String::new());
         if !self.rules.is_empty() {
             lines.push(self.rules_table().to_string());

@@ -21,6 +21,7 @@ mod tests;
 mod values;
 mod words;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -49,7 +50,7 @@ pub struct Defaults {
 }
 
 /// The answer. This is its JSON.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Translation {
     /// Words of the equal command; nothing where a rule is refused, or none limits anything.
     pub command: Option<Vec<String>>,
@@ -65,7 +66,7 @@ pub struct Translation {
 }
 
 /// A rule without an equal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Untranslatable {
     /// Where it stands: "rule 2", "line 17".
     pub rule: String,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cgroup::Cgroup;
@@ -18,7 +19,7 @@ const SSH: u16 = 22;
 const WIDE: u32 = 3;
 
 /// Something to think about, and where it stands.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Warning {
     /// Counted from 1.
     pub line: usize,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::at::At;
@@ -14,7 +15,7 @@ const MAX_EXCERPT: usize = 100;
 const MAX_MESSAGE: usize = 400;
 
 /// Something wrong, at a place of a file; this is its JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, thiserror::Error)]
 #[error("{file}:{line}:{column}: {message}{excerpt}")]
 pub struct Fault {
     /// As it was named.
