@@ -4,7 +4,7 @@
 ///
 /// Kept as two words, because the BPF compiler turns arrays of bytes into as many loads and stores.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Address([u64; 2]);
 
 const _: () = assert!(size_of::<Address>() == 16);

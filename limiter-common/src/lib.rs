@@ -16,6 +16,7 @@
 //! - [`mapping`] keeps which names an address has
 //! - [`outbound`] decides for a connection to a name, and is what the outbound maps are made of
 //! - [`gate`] puts these together: a rule, a source, a time, and out comes a verdict
+//! - [`report`] is what the daemon is told of refusals, and how seldom
 //! - [`reset`] builds the RST that answers a refused SYN
 //! - [`rule`], [`verdict`] and [`maps`] are the vocabulary: what is configured, what came of it, where it lies
 
@@ -40,6 +41,7 @@ pub mod packet;
 pub mod pending;
 #[cfg(feature = "user")]
 mod pod;
+pub mod report;
 pub mod reset;
 pub mod rule;
 pub mod sources;

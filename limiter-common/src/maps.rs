@@ -7,7 +7,7 @@ pub const LAYOUT: u32 = 2;
 /// What is configured: a new configuration comes with new ones, and with new programs that read them.
 pub const CONFIGURED: [&str; 6] = [PORTS, RULES, SETTINGS, HOST_RULES, PATTERNS, NETWORKS];
 /// What is counted, held and learned: programs that follow upon others go on with theirs.
-pub const KEPT: [&str; 24] = [
+pub const KEPT: [&str; 27] = [
     COUNTERS,
     SKIPPED,
     SOURCES,
@@ -32,6 +32,9 @@ pub const KEPT: [&str; 24] = [
     UNREAD,
     UNREAD_NAMES,
     STREAMS,
+    REPORTS,
+    REPORTED,
+    REPORTS_COUNTED,
 ];
 
 /// Array of [`PortSet`](crate::rule::PortSet): rule numbers by port, 64 ports an element.
@@ -122,6 +125,13 @@ pub const UNREAD_NAMES: &str = "UNREAD_NAMES";
 /// LRU hash of [`Awaited`](crate::dns::Awaited), by socket and direction.
 pub const STREAMS: &str = "STREAMS";
 
+/// Ring buffer of [`Report`](crate::report::Report)s, for the daemon.
+pub const REPORTS: &str = "REPORTS";
+/// Array of the times of last reports: [`SLOTS`](crate::report::SLOTS) of sources, and as many of destinations.
+pub const REPORTED: &str = "REPORTED";
+/// Array of words: [`REPORTED`](crate::report::REPORTED) and [`LOST`](crate::report::LOST).
+pub const REPORTS_COUNTED: &str = "REPORTS_COUNTED";
+
 /// How many rules for destinations there can be, the two without a list included.
 pub const MAX_HOST_RULES: u32 = 4096;
 /// How many exact names and wildcards they can list together.
@@ -144,5 +154,7 @@ pub const MAX_FLOWS: u32 = 1 << 16;
 pub const MAX_WALKS: u32 = 64;
 /// How many bytes of names may wait for the daemon: 963 names.
 pub const MAX_UNREAD_NAMES: u32 = 1 << 18;
+/// How many bytes of reports may wait for the daemon: 4,681 of them.
+pub const MAX_REPORTS: u32 = 1 << 18;
 /// How many TCP connections with messages in several segments are kept; the ones longest unused go first.
 pub const MAX_STREAMS: u32 = 1 << 12;

@@ -51,6 +51,8 @@ impl From<u64> for Word {
 }
 
 impl Word {
+    pub const ZERO: Self = Self(UnsafeCell::new(0));
+
     /// Counts one more.
     #[inline(always)]
     pub fn increment(&self) {

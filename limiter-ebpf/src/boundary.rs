@@ -11,6 +11,7 @@ pub mod known;
 pub mod lists;
 pub mod open;
 pub mod outbound;
+pub mod report;
 pub mod reset;
 
 use aya_ebpf::bindings::xdp_md;
@@ -76,7 +77,7 @@ const LEFT_ALL: u64 = 10;
 #[inline(never)]
 extern "C" fn judge_syn(upper: u64, lower: u64, what: u64) -> u64 {
     match inbound::judge_at_once(&Source::unpack([upper, lower, what])) {
-        Ok(outcome) => outcome as u64,
+        Ok(outcome) => outcome.number(),
         Err(Left::Rates { is_charged: false }) => LEFT_RATES,
         Err(Left::Rates { is_charged: true }) => LEFT_RATES_CHARGED,
         Err(Left::All) => LEFT_ALL,
@@ -93,7 +94,7 @@ pub fn judge_unlisted(source: &Source) -> Outcome {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn judge_unlisted_syn(upper: u64, lower: u64, what: u64) -> u64 {
-    inbound::judge_unlisted(&Source::unpack([upper, lower, what])) as u64
+    inbound::judge_unlisted(&Source::unpack([upper, lower, what])).number()
 }
 
 /// Judges a SYN by the rates of its rule.
@@ -109,7 +110,7 @@ pub fn judge_rates(source: &Source, rates: Rates) -> Outcome {
 #[inline(never)]
 extern "C" fn judge_by_rates(upper: u64, lower: u64, what: u64) -> u64 {
     let rates = Rates { is_stranger: what & STRANGER != 0, is_charged: what & CHARGED != 0 };
-    inbound::judge_rates(&Source::unpack([upper, lower, what]), rates) as u64
+    inbound::judge_rates(&Source::unpack([upper, lower, what]), rates).number()
 }
 
 /// A set of cells in the table of sources.

@@ -11,6 +11,7 @@ use limiter_common::packet::extensions::Upper;
 use limiter_common::verdict::Skip;
 
 use crate::boundary::outbound::{self as boundary, Judgement, Message};
+use crate::boundary::report;
 use crate::frame::{Direction, SocketPacket};
 use crate::observe::cookie;
 use crate::tables::outbound as tables;
@@ -58,7 +59,7 @@ pub fn sent(ctx: &SkBuffContext) -> bool {
     }
     let refused = datagram.is_message() && read(ctx, &mut datagram, Direction::Sent)
         || !datagram.is(TCP) && is_new_and_refused(ctx, &datagram)
-        || settings.has(Settings::TRAFFIC) && is_refused(&datagram.remote, Kind::Bytes, ctx.skb.len().into());
+        || settings.has(Settings::TRAFFIC) && is_refused(&datagram, ctx.skb.len().into());
     !refused || settings.has(Settings::MONITOR)
 }
 
@@ -108,8 +109,14 @@ impl Datagram {
 }
 
 #[inline(always)]
-fn is_refused(address: &Address, kind: Kind, amount: u64) -> bool {
-    matches!(boundary::judge(address, kind, amount, Pass::Charge), Judgement::Refuse)
+fn is_refused(datagram: &Datagram, bytes: u64) -> bool {
+    match boundary::judge(&datagram.remote, Kind::Bytes, bytes, Pass::Charge) {
+        Judgement::Admit | Judgement::Exempt => false,
+        Judgement::Refuse(answer) => {
+            report::outbound(answer, &datagram.remote, datagram.remote_port as u16);
+            true
+        }
+    }
 }
 
 /// What is no TCP segment was not charged when its socket was connected: its first packet is.

@@ -21,13 +21,15 @@ use crate::tables::inbound as tables;
 /// What is to be done with a SYN.
 pub enum Inbound {
     Pass,
-    Refuse(Action, Refused),
+    /// `None` in monitor mode.
+    Refuse(Option<Action>, Refused),
 }
 
-/// A SYN, and the rule that refused it.
+/// A SYN, the rule that refused it, and what came of it there.
 pub struct Refused {
     pub headers: Headers,
     pub rule: u32,
+    pub outcome: Outcome,
 }
 
 /// Judges the SYN in `packet`.
@@ -43,47 +45,73 @@ pub fn judge<P: Packet>(packet: &P) -> Result<Inbound, Skip> {
         return Err(Skip::NoRule);
     }
     let headers = opening.headers;
-    match boundary::judge(&Source { address: opening.source, rule, v6: headers.v6 }) {
-        Outcome::Admit | Outcome::Counted => Ok(Inbound::Pass),
-        Outcome::Drop => Ok(Inbound::Refuse(Action::Drop, Refused { headers, rule })),
-        Outcome::Reset => Ok(Inbound::Refuse(Action::Reset, Refused { headers, rule })),
-        Outcome::Missing => Err(Skip::Internal),
+    let outcome = boundary::judge(&Source { address: opening.source, rule, v6: headers.v6 });
+    match outcome.done() {
+        Done::Admit => Ok(Inbound::Pass),
+        Done::Refuse(action) => Ok(Inbound::Refuse(action, Refused { headers, rule, outcome })),
+        Done::Nothing => Err(Skip::Internal),
     }
 }
 
-/// What became of a SYN, and is counted. Only a number: of what a variant holds besides, the compiler leaves half
-/// undefined, which the verifier refuses.
-#[repr(u64)]
+/// What became of a SYN, and is counted: 0 where it passes, or what is done to it, and above that the reason.
+///
+/// Only a number: of what a variant holds besides, the compiler leaves half undefined, which the verifier refuses.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Admit = 0,
-    /// Refused, in monitor mode.
-    Counted = 1,
-    Drop = 2,
-    Reset = 3,
-    /// A map lacks an entry.
-    Missing = 4,
+pub struct Outcome(u64);
+
+/// What an [`Outcome`] says that is done.
+pub enum Done {
+    Admit,
+    /// `None` in monitor mode.
+    Refuse(Option<Action>),
+    Nothing,
 }
 
 impl Outcome {
+    pub const ADMIT: Self = Self(0);
+    /// A map lacks an entry.
+    pub const MISSING: Self = Self(4);
+
+    const COUNTED: u64 = 1;
+    const DROP: u64 = 2;
+    const RESET: u64 = 3;
+    const REASON: u32 = 8;
+
     /// What a rule does to what it refuses.
     #[inline(always)]
-    pub const fn refuse(rule: &Rule) -> Self {
-        match rule.action() {
-            None => Self::Counted,
-            Some(Action::Drop) => Self::Drop,
-            Some(Action::Reset) => Self::Reset,
-        }
+    pub const fn refuse(rule: &Rule, reason: Reason) -> Self {
+        let done = match rule.action() {
+            None => Self::COUNTED,
+            Some(Action::Drop) => Self::DROP,
+            Some(Action::Reset) => Self::RESET,
+        };
+        Self(done | (reason as u64) << Self::REASON)
     }
 
     #[inline(always)]
     pub const fn from_number(number: u64) -> Self {
-        match number {
-            0 => Self::Admit,
-            1 => Self::Counted,
-            2 => Self::Drop,
-            3 => Self::Reset,
-            _ => Self::Missing,
+        Self(number)
+    }
+
+    #[inline(always)]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The number of the [`Reason`] why it was refused.
+    #[inline(always)]
+    pub const fn reason(self) -> u32 {
+        (self.0 >> Self::REASON) as u32
+    }
+
+    #[inline(always)]
+    pub const fn done(self) -> Done {
+        match self.0 & ((1 << Self::REASON) - 1) {
+            0 => Done::Admit,
+            Self::COUNTED => Done::Refuse(None),
+            Self::DROP => Done::Refuse(Some(Action::Drop)),
+            Self::RESET => Done::Refuse(Some(Action::Reset)),
+            _ => Done::Nothing,
         }
     }
 }
@@ -104,16 +132,16 @@ pub enum Left {
 /// What is left to do otherwise.
 #[inline(always)]
 pub fn judge_at_once(source: &Source) -> Result<Outcome, Left> {
-    let Some(rule) = tables::rule(source.rule) else { return Ok(Outcome::Missing) };
+    let Some(rule) = tables::rule(source.rule) else { return Ok(Outcome::MISSING) };
     match lists::find(source) {
         None => {}
         Some(Listed::Allowed) => {
             tables::count(source.rule, |counters| counters.allowed += 1);
-            return Ok(Outcome::Admit);
+            return Ok(Outcome::ADMIT);
         }
         Some(Listed::Denied) => {
             tables::count(source.rule, |counters| count_refusal(counters, Reason::Denied));
-            return Ok(Outcome::refuse(rule));
+            return Ok(Outcome::refuse(rule, Reason::Denied));
         }
     }
     if rule.is_plain() { judge_plain(rule, source) } else { Err(Left::All) }
@@ -122,7 +150,7 @@ pub fn judge_at_once(source: &Source) -> Result<Outcome, Left> {
 #[inline(always)]
 fn judge_plain(rule: &Rule, source: &Source) -> Result<Outcome, Left> {
     let place = place(rule, source);
-    let Some(cells) = tables::cells(place.set(tables::set_mask())) else { return Ok(Outcome::Missing) };
+    let Some(cells) = tables::cells(place.set(tables::set_mask())) else { return Ok(Outcome::MISSING) };
     let total = || tables::shared(source.rule).map(|shared| &shared[Total::ALL]);
     match gate::judge_at_once(rule, cells, total, place.tag(), now_for(rule)) {
         Ok(judgement) => {
@@ -140,7 +168,7 @@ fn judge_plain(rule: &Rule, source: &Source) -> Result<Outcome, Left> {
 /// Otherwise: whether the total has been charged already. The rest is for [`judge_rates`].
 #[inline(always)]
 pub fn judge_budget(source: &Source) -> Result<Outcome, bool> {
-    let Some(rule) = tables::rule(source.rule) else { return Ok(Outcome::Missing) };
+    let Some(rule) = tables::rule(source.rule) else { return Ok(Outcome::MISSING) };
     if !rule.is_plain() {
         return Err(false);
     }
@@ -151,17 +179,17 @@ pub fn judge_budget(source: &Source) -> Result<Outcome, bool> {
 /// and what the rate refuses never becomes a pending handshake.
 #[inline(always)]
 pub fn judge_unlisted(source: &Source) -> Outcome {
-    let Some(rule) = tables::rule(source.rule) else { return Outcome::Missing };
+    let Some(rule) = tables::rule(source.rule) else { return Outcome::MISSING };
     let is_held = rule.max_open != 0;
     let is_stranger = !rule.strangers.is_none() && !boundary::known::is_known(source);
     if is_held {
         let outcome = boundary::open::judge(source, Pass::Ask);
-        if outcome != Outcome::Admit {
+        if outcome != Outcome::ADMIT {
             return outcome;
         }
     }
     let outcome = boundary::judge_rates(source, Rates { is_stranger, ..Rates::default() });
-    if is_held && outcome == Outcome::Admit {
+    if is_held && outcome == Outcome::ADMIT {
         return boundary::open::judge(source, Pass::Charge);
     }
     outcome
@@ -179,12 +207,12 @@ pub struct Rates {
 /// Judges and counts a SYN by the rates of its rule.
 #[inline(always)]
 pub fn judge_rates(source: &Source, rates: Rates) -> Outcome {
-    let Some(rule) = tables::rule(source.rule) else { return Outcome::Missing };
-    let Some(shared) = tables::shared(source.rule) else { return Outcome::Missing };
+    let Some(rule) = tables::rule(source.rule) else { return Outcome::MISSING };
+    let Some(shared) = tables::shared(source.rule) else { return Outcome::MISSING };
     let now = now_for(rule);
     let strangers = rates.is_stranger.then_some(&shared[Total::STRANGERS]);
     let place = place(rule, source);
-    let Some(cells) = tables::cells(place.set(tables::set_mask())) else { return Outcome::Missing };
+    let Some(cells) = tables::cells(place.set(tables::set_mask())) else { return Outcome::MISSING };
     let budgets = Shared { total: &shared[Total::ALL], strangers, is_charged: rates.is_charged };
     let judgement = gate::judge(rule, &Set(cells), &budgets, place.tag(), now);
     count(source.rule, judgement);
@@ -202,8 +230,8 @@ fn place(rule: &Rule, source: &Source) -> Place {
 #[inline(always)]
 fn outcome(rule: &Rule, verdict: Verdict) -> Outcome {
     match verdict {
-        Verdict::Pass => Outcome::Admit,
-        Verdict::Refuse(_) => Outcome::refuse(rule),
+        Verdict::Pass => Outcome::ADMIT,
+        Verdict::Refuse(reason) => Outcome::refuse(rule, reason),
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `observe` reads their DNS messages, so that addresses have names
 //! - `datagram` finds the payload of a packet, `stream` the messages in one of TCP
 //! - `open` counts the connections that a source holds
+//! - `report` tells the daemon of refusals, now and then
 //! - `boundary` cuts the program into parts that the verifier checks one by one
 //! - `tables` holds the maps, behind functions
 //! - `frame` and `atomics` are the rooms of unsafe memory: packets, and words that all CPUs share
@@ -38,6 +39,8 @@ mod open;
 #[cfg(target_arch = "bpf")]
 mod outbound;
 #[cfg(target_arch = "bpf")]
+mod report;
+#[cfg(target_arch = "bpf")]
 mod reset;
 #[cfg(target_arch = "bpf")]
 mod stream;
@@ -55,7 +58,7 @@ mod program {
     use crate::frame::Frame;
     use crate::inbound::{self, Inbound};
     use crate::tables::inbound as tables;
-    use crate::{boundary, datagram, observe, open, outbound};
+    use crate::{boundary, datagram, observe, open, outbound, report};
 
     /// Judges each SYN that arrives.
     #[xdp(frags)]
@@ -64,8 +67,14 @@ mod program {
         let frame = Frame::new(&ctx);
         match inbound::judge(&frame) {
             Ok(Inbound::Pass) => XDP_PASS,
-            Ok(Inbound::Refuse(Action::Drop, _)) => XDP_DROP,
-            Ok(Inbound::Refuse(Action::Reset, refused)) => boundary::reset::reply(&ctx, &refused),
+            Ok(Inbound::Refuse(action, refused)) => {
+                report::inbound(&ctx, &refused);
+                match action {
+                    None => XDP_PASS,
+                    Some(Action::Drop) => XDP_DROP,
+                    Some(Action::Reset) => boundary::reset::reply(&ctx, &refused),
+                }
+            }
             Err(skip) => {
                 tables::count_skip(skip);
                 XDP_PASS

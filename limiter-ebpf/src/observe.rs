@@ -14,8 +14,12 @@ use limiter_common::outbound::tables::{Event, QUERY_PATIENCE, Query, QueryKey};
 use limiter_common::outbound::{DEFAULT_RULE, Kind, Pass, Settings, Subject};
 
 use crate::boundary::outbound as boundary;
+use crate::boundary::report;
 use crate::outbound::now;
 use crate::tables::outbound::{self as tables, Desk};
+
+/// The port of a name server.
+const DNS: u16 = 53;
 
 /// Who answers.
 #[derive(Clone, Copy)]
@@ -86,10 +90,12 @@ fn note(
     if !settings.has(Settings::LOOKUPS) {
         return Ok(false);
     }
-    let refusal = boundary::weigh(Subject::name(id), Kind::Lookups, 1, Pass::Charge, now).refusal();
+    let answer = boundary::weigh(Subject::name(id), Kind::Lookups, 1, Pass::Charge, now).of(id);
+    let refusal = answer.refusal();
     if let Some(refusal) = refusal {
         crate::outbound::count_refused(id);
         crate::outbound::count_refusal(refusal);
+        report::outbound(answer, server, DNS);
     }
     Ok(refusal.is_some())
 }

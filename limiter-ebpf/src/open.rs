@@ -55,12 +55,12 @@ impl Source {
 /// Judges a SYN from `address` under rule `number`, and counts it where it is refused.
 #[inline(always)]
 pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Outcome {
-    let Some(rule) = inbound::rule(number) else { return Outcome::Missing };
+    let Some(rule) = inbound::rule(number) else { return Outcome::MISSING };
     let source = Source::of(rule, number, address, v6);
-    let Some(pending) = source.pending() else { return Outcome::Missing };
+    let Some(pending) = source.pending() else { return Outcome::MISSING };
     let open = || tables::open(&source.key);
     match limiter_common::open::judge(rule.max_open, open, &pending, source.place.tag(), now(), pass) {
-        Verdict::Pass => Outcome::Admit,
+        Verdict::Pass => Outcome::ADMIT,
         Verdict::Refuse(reason) => {
             inbound::count(number, |counters| {
                 count_refusal(counters, reason);
@@ -69,7 +69,7 @@ pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Outcome {
                     counters.passed = counters.passed.wrapping_sub(1);
                 }
             });
-            Outcome::refuse(rule)
+            Outcome::refuse(rule, reason)
         }
     }
 }

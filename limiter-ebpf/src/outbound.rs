@@ -16,6 +16,7 @@ use limiter_common::verdict::Reason;
 use crate::atomics::Word;
 use crate::boundary::Set;
 use crate::boundary::outbound::{self as boundary, Answer, Judgement, Refusal};
+use crate::boundary::report;
 use crate::tables::outbound as tables;
 
 /// `SOCK_STREAM`: TCP and Multipath TCP.
@@ -40,7 +41,7 @@ pub fn connect(ctx: &SockAddrContext, address: &Address) -> i32 {
     } else {
         Pass::Ask
     };
-    judge(address, pass)
+    judge(ctx, address, pass)
 }
 
 /// Judges a datagram of a socket that is not connected, or that is an IPv6 socket connected to an IPv4 address.
@@ -53,7 +54,7 @@ pub fn send(ctx: &SockAddrContext, address: &Address) -> i32 {
     if goes_on(&flow, now) {
         return PROCEED;
     }
-    let verdict = judge(address, Pass::Charge);
+    let verdict = judge(ctx, address, Pass::Charge);
     if verdict == PROCEED {
         tables::remember(&flow, now);
     }
@@ -70,7 +71,10 @@ pub fn datagram(flow: &Flow) -> bool {
         return true;
     }
     match boundary::judge(&flow.address, Kind::Rate, 1, Pass::Charge) {
-        Judgement::Refuse => return false,
+        Judgement::Refuse(answer) => {
+            report::outbound(answer, &flow.address, flow.port as u16);
+            return false;
+        }
         Judgement::Exempt => {
             tables::count_event(Event::Exempt);
             // A flow of one query, mostly: to remember it would take as long as all the rest.
@@ -95,7 +99,7 @@ fn goes_on(flow: &Flow, now: u64) -> bool {
 }
 
 #[inline(always)]
-fn judge(address: &Address, pass: Pass) -> i32 {
+fn judge(ctx: &SockAddrContext, address: &Address, pass: Pass) -> i32 {
     let Some(settings) = tables::settings() else {
         return PROCEED;
     };
@@ -107,8 +111,11 @@ fn judge(address: &Address, pass: Pass) -> i32 {
             }
             PROCEED
         }
-        Judgement::Refuse if settings.has(Settings::MONITOR) => PROCEED,
-        Judgement::Refuse => {
+        Judgement::Refuse(answer) => {
+            report::outbound(answer, address, port(ctx));
+            if settings.has(Settings::MONITOR) {
+                return PROCEED;
+            }
             // SAFETY: a helper for a number (kernel 5.18).
             unsafe { bpf_set_retval(-(settings.errno as i32)) };
             REFUSED

@@ -29,7 +29,7 @@ pub fn reply(frame: &Frame, headers: &Headers, rule: u32, is_judged: bool) -> Re
 #[inline(always)]
 pub fn judge(frame: &Frame, headers: &Headers, is_charged: bool) -> bool {
     packet::read(frame, headers).is_some_and(|syn| {
-        boundary::judge_rates(&source(&syn), Rates { is_charged, ..Rates::default() }) == Outcome::Admit
+        boundary::judge_rates(&source(&syn), Rates { is_charged, ..Rates::default() }) == Outcome::ADMIT
     })
 }
 
@@ -58,7 +58,7 @@ fn write_version(frame: &Frame, headers: &Headers, is_judged: bool) -> Result<()
     let acknowledgement = reset::acknowledgement(&link, &syn).ok_or(Unwritten::Silent)?;
     if !is_judged {
         match inbound::judge_budget(&source(&syn)) {
-            Ok(Outcome::Admit) => {}
+            Ok(Outcome::ADMIT) => {}
             Ok(_) => return Err(Unwritten::Silent),
             // Not from here: one below the other, these functions would take more stack than there is.
             Err(is_charged) => return Err(Unwritten::Unjudged { is_charged }),

@@ -6,3 +6,4 @@ pub mod inbound;
 pub mod lists;
 pub mod open;
 pub mod outbound;
+pub mod report;

@@ -3,6 +3,7 @@
 
 mod app;
 mod client;
+mod events;
 mod peer;
 mod server;
 
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::failure::Failure;
 
 pub use app::{App, Prepared};
-pub use client::{Answer, reload};
+pub use client::{Answer, Events, events, reload};
 pub use server::Control;
 
 const SOCKET: &str = "/run/limiterctl/control.sock";

@@ -12,6 +12,7 @@ mod notify;
 mod plan;
 mod proof;
 mod reconcile;
+mod refusals;
 mod session;
 mod trial;
 mod words;
@@ -26,6 +27,7 @@ use crate::bpf::{Mode, Pins};
 use crate::config::group::GroupName;
 use crate::config::network::Network;
 use crate::control::{App, Control, Prepared, Problem, Reloaded, Request};
+use crate::events;
 use crate::failure::Failure;
 use crate::host;
 use crate::metrics::{self, Endpoint};
@@ -114,6 +116,10 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
     session.state().save()?;
     words::warn_of_own_session(session.state(), &order.lists);
     words::announce(session.state());
+    let adopted = before.is_some();
+    let (word, text) =
+        if adopted { ("adopted", "going on with the limits") } else { ("attached", "the limits hold") };
+    events::state(word, format!("{text}{}", words::places(session.state())));
     if let Some(listener) = listener {
         tokio::spawn(metrics::serve(listener));
     }
@@ -122,6 +128,7 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
         let wish = tokio::select! {
             () = trial.over() => {
                 eprintln!("limiterctl: nobody has confirmed the limits");
+                events::state("unconfirmed", "nobody has confirmed the limits");
                 remover.is_armed = true;
                 Wish::End
             }
@@ -146,7 +153,14 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
             }
         }
     }
-    notify::stopping(!remover.is_armed);
+    let limits_stay = !remover.is_armed;
+    notify::stopping(limits_stay);
+    events::state(
+        "ending",
+        if limits_stay { "ending; the limits stay in force" } else { "ending; the limits are taken off" },
+    );
+    // Those who follow have their turn.
+    tokio::task::yield_now().await;
     println!("limiterctl: {}", if remover.is_armed { "detached" } else { "ended; its limits stay in force" });
     Ok(())
 }

@@ -5,11 +5,16 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,6 +37,22 @@ pub struct Bounds {
     pub done_within: Duration,
 }
 
+/// A request's answer may take as long as it likes, where whoever answers says so: it is a stream. It then gives its place among
+/// the connections back, so whoever answers bounds how many there are.
+#[derive(Debug, Clone, Default)]
+pub struct Lasting(Arc<AtomicBool>);
+
+impl Lasting {
+    /// Lets it last.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Serves what `accept` brings, for as long as it is polled.
 pub async fn serve<S, F>(mut accept: impl FnMut() -> F, router: Router, bounds: Bounds)
 where
@@ -46,7 +67,14 @@ where
             sleep(BREATHE).await;
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let lasting = Lasting::default();
+        let service = {
+            let (router, lasting) = (TowerToHyperService::new(router.clone()), lasting.clone());
+            service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(lasting.clone());
+                router.call(request)
+            })
+        };
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -55,8 +83,12 @@ where
                 .max_buf_size(BUFFER)
                 .serve_connection(TokioIo::new(stream), service);
             // A client that goes away, takes too long, or talks nonsense, is its own business.
-            let _ = timeout(bounds.done_within, connection).await;
+            let mut connection = pin!(connection);
+            let done = timeout(bounds.done_within, connection.as_mut()).await;
             drop(place);
+            if done.is_err() && lasting.is_set() {
+                let _ = connection.await;
+            }
         });
     }
 }

@@ -5,6 +5,7 @@
 //! - [`cli`] is a file a verb: raw arguments in, checked ones out, an exit code back
 //! - [`daemon`] runs while limits are attached; [`status`] tells what they did, and needs no daemon
 //! - [`control`] is the daemon's socket, both ends of it, on [`http`]
+//! - [`events`] is what happens, for who follows it
 //! - [`open`] tells who holds how many connections; [`sockets`] is the kernel's list of them
 //! - [`why`] says why a destination is refused, [`hosts`] lists those that are known, [`rules`] all rules
 //! - [`unblock`] gives who is refused a fresh start
@@ -28,6 +29,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod dns;
+pub mod events;
 pub mod failure;
 pub mod flood;
 pub mod host;

@@ -309,7 +309,8 @@ fn pinned_tables_have_the_shape_that_their_layout_stands_for() {
     const SHAPES: &str = "2: COUNTERS 4 96, SKIPPED 4 104, SOURCES 4 64, TOTALS 4 64, OPEN 24 8, PENDING 4 64, \
         OPEN_EVENTS 4 48, KNOWN 4 64, PREFIXES 24 16, PREFIX_LENGTHS 4 32, PREFIX_BLOCKS 4 8, PREFIX_STATE 4 8, \
         HOST_COUNTERS 4 96, HOSTS 8 288, LISTED 16 128, UNLISTED 16 128, STATES 4 64, SHARED_STATES 4 64, \
-        QUERIES 24 32, FLOWS 32 8, EVENTS 4 64, UNREAD 4 96, UNREAD_NAMES 0 0, STREAMS 8 8, SETTINGS 4 144";
+        QUERIES 24 32, FLOWS 32 8, EVENTS 4 64, UNREAD 4 96, UNREAD_NAMES 0 0, STREAMS 8 8, \
+        REPORTS 0 0, REPORTED 4 8, REPORTS_COUNTED 4 8, SETTINGS 4 144";
     let programs = Programs::load(&outbound().entries().expect("a policy"), 8).expect("it loads");
     let shape = |name: &str| {
         let data: &aya::maps::MapData = match programs.map(name) {

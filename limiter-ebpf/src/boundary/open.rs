@@ -25,7 +25,7 @@ pub fn judge(source: &Source, pass: Pass) -> Outcome {
 extern "C" fn judge_open(upper: u64, lower: u64, what: u64) -> u64 {
     let pass = if what & CHARGE != 0 { Pass::Charge } else { Pass::Ask };
     let source = Source::unpack([upper, lower, what]);
-    open::judge(&source.address, source.rule, source.v6, pass) as u64
+    open::judge(&source.address, source.rule, source.v6, pass).number()
 }
 
 /// A set of cells in the table of pending handshakes.

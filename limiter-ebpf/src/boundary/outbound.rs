@@ -10,6 +10,7 @@ use limiter_common::gate::TRIES;
 use limiter_common::gcra::Limit;
 use limiter_common::key::Address;
 use limiter_common::mapping::{NAMES, SharedNames};
+use limiter_common::maps::MAX_HOST_RULES;
 use limiter_common::name::{MAX_LABELS, MAX_NAME, NameId};
 use limiter_common::outbound::tables::QueryKey;
 use limiter_common::outbound::{Kind, Opinion, Pass, Subject};
@@ -25,7 +26,8 @@ use crate::observe::{self, Lesson, Naming, Responder};
 use crate::outbound::{self, Destination};
 use crate::stream;
 
-/// What subjects said: 0 where all admit, or else a reason and 1, and above it the rule that has it.
+/// What subjects said: 0 where all admit, or else the name that refuses, as its [`NameId`], or only the rule where that is
+/// an address; and above it the reason and 1.
 ///
 /// A number also where it is passed on: of an `Option` the compiler leaves half undefined, which the verifier refuses.
 #[derive(Clone, Copy)]
@@ -33,11 +35,35 @@ pub struct Answer(u64);
 
 impl Answer {
     pub const ADMIT: Self = Self(0);
-    const RULE: u32 = 8;
+    const REASON: u32 = 60;
+    const NAME: u64 = (1 << Self::REASON) - 1;
+    const RULE: u32 = 48;
 
     #[inline(always)]
     const fn refuse(rule: u32, reason: Reason) -> Self {
-        Self((rule as u64) << Self::RULE | (reason as u64 + 1))
+        Self((reason as u64 + 1) << Self::REASON | (rule as u64) << Self::RULE)
+    }
+
+    #[inline(always)]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    #[inline(always)]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The same, where the subject is a name.
+    #[inline(always)]
+    pub const fn of(self, id: NameId) -> Self {
+        if self.admits() { self } else { Self(self.0 | id.bits()) }
+    }
+
+    /// The name that refuses; `None` where that is an address.
+    #[inline(always)]
+    pub const fn name(self) -> Option<NameId> {
+        if self.0 & ((1 << Self::RULE) - 1) == 0 { None } else { NameId::from_bits(self.0 & Self::NAME) }
     }
 
     #[inline(always)]
@@ -53,15 +79,19 @@ impl Answer {
 
     #[inline(always)]
     pub fn refusal(self) -> Option<Refusal> {
-        let reason = (self.0 as u32 & 0xff).checked_sub(1)?;
-        Some(Refusal { reason: Reason::from_number(reason)?, rule: (self.0 >> Self::RULE) as u32 })
+        let reason = ((self.0 >> Self::REASON) as u32).checked_sub(1)?;
+        let rule = ((self.0 & Self::NAME) >> Self::RULE) as u32;
+        Some(Refusal { reason: Reason::from_number(reason)?, rule })
     }
 }
 
+// A rule's number has the sixteen upper bits of a name, of which the reason takes four.
+const _: () = assert!(MAX_HOST_RULES <= 1 << 12 && Reason::ALL.len() < 1 << 4);
+
 /// Beside a rule or a tag: to be charged, and not only asked.
 const CHARGE: u64 = 1 << 40;
-/// In a judgement: nothing is held there.
-const EXEMPT: u64 = 0xff;
+/// In a judgement: nothing is held there. No answer, which has a reason.
+const EXEMPT: u64 = 1;
 
 /// Why and by which rule something is refused.
 #[derive(Clone, Copy)]
@@ -75,7 +105,7 @@ pub struct Refusal {
 pub enum Judgement {
     Admit,
     Exempt,
-    Refuse,
+    Refuse(Answer),
 }
 
 /// Asks or charges a subject. [`Kind::Bytes`] are those of one packet, which is weighed as such before them.
@@ -164,7 +194,7 @@ extern "C" fn weigh_names(names: *const [Word; 2 * NAMES], what: u64, now: u64, 
     for place in 0..NAMES {
         // They fill from the first place on.
         let Some(id) = names.get(place) else { break };
-        let refusal = weigh(Subject::name(id), kind, amount, pass, now).0;
+        let refusal = weigh(Subject::name(id), kind, amount, pass, now).of(id).0;
         let charged = matches!((kind, pass), (Kind::Rate, Pass::Charge));
         // Not called for nothing: a call costs more than what it decides.
         if refusal != 0 || charged {
@@ -198,7 +228,7 @@ pub fn judge(address: &Address, kind: Kind, amount: u64, pass: Pass) -> Judgemen
     match judge_destination(upper, lower, pack(0, kind, pass), amount) {
         0 => Judgement::Admit,
         EXEMPT => Judgement::Exempt,
-        _ => Judgement::Refuse,
+        answer => Judgement::Refuse(Answer(answer)),
     }
 }
 

@@ -58,7 +58,7 @@ extern "C" fn judge_reply(context: *mut xdp_md, headers: u64, is_charged: u64) -
 }
 
 #[inline(always)]
-const fn pack(headers: &Headers) -> u64 {
+pub(super) const fn pack(headers: &Headers) -> u64 {
     headers.ip_offset as u64
         | (headers.tcp_offset as u64) << TCP_OFFSET
         | if headers.v6 { V6 } else { 0 }
@@ -68,7 +68,7 @@ const fn pack(headers: &Headers) -> u64 {
 
 /// The masks tell the verifier what the caller knows: offsets are small.
 #[inline(always)]
-const fn unpack(word: u64) -> Headers {
+pub(super) const fn unpack(word: u64) -> Headers {
     Headers {
         ip_offset: (word & 0xff) as usize,
         tcp_offset: (word >> TCP_OFFSET & super::OFFSET) as usize,

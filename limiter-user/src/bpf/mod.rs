@@ -11,6 +11,7 @@ pub mod open;
 pub mod outbound;
 mod pins;
 pub mod probe;
+pub mod reports;
 mod reset;
 mod runs;
 mod sources;

@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod confirm;
 mod detach;
+mod events;
 mod list;
 mod man;
 mod prefixes;
@@ -42,6 +43,7 @@ enum Verb {
     Status(status::Arguments),
     Top(top::Arguments),
     List(list::Arguments),
+    Events(events::Arguments),
     Why(why::Arguments),
     Unblock(unblock::Arguments),
     /// Let prefixes pass, whatever the limits say; wins over deny
@@ -84,6 +86,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Status(arguments) => status::run(&arguments),
             Verb::Top(arguments) => top::run(&arguments).await,
             Verb::List(arguments) => list::run(&arguments),
+            Verb::Events(arguments) => events::run(&arguments).await,
             Verb::Why(arguments) => why::run(&arguments),
             Verb::Unblock(arguments) => unblock::run(&arguments),
             Verb::Allow(arguments) => prefixes::run(List::Allow, &arguments),

@@ -17,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::events::events;
 use super::{Problem, ReloadRequest, Request, SOCKET};
 use crate::failure::Failure;
 use crate::http::{self, Bounds};
@@ -100,6 +101,7 @@ fn router(requests: mpsc::Sender<Request>) -> Router {
         .route("/v1/hosts", get(async || json(hosts::read().map(Option::unwrap_or_default))))
         .route("/v1/sources", get(async || json(open::read().map(Option::unwrap_or_default))))
         .route("/v1/why/{target}", get(async |Path(target): Path<String>| json(Why::ask(&target))))
+        .route("/v1/events", get(events))
         .route("/v1/reload", post(reload))
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY))

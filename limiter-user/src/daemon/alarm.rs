@@ -3,6 +3,7 @@
 use super::live;
 use crate::bpf::Pins;
 use crate::clock;
+use crate::events;
 use crate::flood::Floods;
 use crate::state::RuleState;
 use crate::table;
@@ -36,13 +37,15 @@ impl Alarm {
             let since = self.floods.since(*number, now);
             match (*before, since) {
                 (None, Some(_)) => {
-                    live::say(format_args!(
-                        "{name}: a flood of strangers began; who is known is still served"
-                    ));
+                    let text = format!("{name}: a flood of strangers began; who is known is still served");
+                    live::say(&text);
+                    events::state("flood_began", text);
                 }
                 (Some(begun), None) => {
                     let lasted = table::seconds(now.saturating_sub(begun) / 1_000_000);
-                    live::say(format_args!("{name}: the flood of strangers is over, after {lasted}"));
+                    let text = format!("{name}: the flood of strangers is over, after {lasted}");
+                    live::say(&text);
+                    events::state("flood_ended", text);
                 }
                 _ => {}
             }

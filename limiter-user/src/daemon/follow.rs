@@ -18,6 +18,7 @@ use super::{Order, live, words};
 use crate::bpf::{Mode, Pins, Programs, open::COUNT_OPEN};
 use crate::cgroup::{Cgroup, Watch};
 use crate::clock;
+use crate::events;
 use crate::interface::Links;
 use crate::state::{State, Waiting};
 use cgroups::Found;
@@ -99,7 +100,8 @@ impl Follower {
         let result = self.look(told, programs, state).await;
         let is_changed = !self.news.is_empty();
         for news in self.news.drain(..) {
-            live::say(news);
+            live::say(&news);
+            events::state("changed", news);
         }
         if let (Err(error), false) = (&result, self.failed) {
             eprintln!("limiterctl: cannot follow interfaces and cgroups: {error:#}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use super::words;
 use crate::state::State;
 
 /// The limits are in force, or in force again.
@@ -45,12 +46,9 @@ fn tell(news: &[NotifyState]) {
 
 /// What holds where, in a line: `limits in force on eth0, shop.service`.
 fn in_force(state: &State) -> String {
-    let interfaces = state.interfaces.iter().map(|interface| interface.name.as_str());
-    let cgroups =
-        state.outbound.iter().flat_map(|outbound| &outbound.cgroups).map(|cgroup| cgroup.name.as_str());
-    let places: Vec<_> = interfaces.chain(cgroups).collect();
+    let places = words::places(state);
     if places.is_empty() {
         return "nothing to limit is there yet".into();
     }
-    format!("limits in force on {}", places.join(", "))
+    format!("limits in force{places}")
 }

@@ -13,6 +13,7 @@ use super::follow::Follower;
 use super::handover::{self, Handover};
 use super::proof::{Claim, Extent};
 use super::reconcile::Reconciler;
+use super::refusals::Refusals;
 use super::{Order, Signals, Wish, live, notify, words};
 use crate::bpf::{HostTables, Pins, Programs, SourceTable, Tables};
 use crate::clock;
@@ -44,6 +45,7 @@ pub struct Session {
     reconciler: Option<Reconciler>,
     alarm: Option<Alarm>,
     handover: Option<Handover>,
+    refusals: Refusals,
     follower: Follower,
     watch: Watch,
     before: Option<live::Sum>,
@@ -80,6 +82,7 @@ impl Session {
             outbound: limits_hosts.then(|| HostTables::pinned(pins)).transpose()?,
             reconciler,
             alarm: Alarm::new(&state.rules, pins)?,
+            refusals: Refusals::open(pins)?,
             handover: limits_hosts.then(|| Handover::open(pins)).transpose()?,
             follower,
             watch,
@@ -125,6 +128,9 @@ impl Session {
                 },
                 _ = collect.tick() => if let Some(outbound) = &mut self.outbound { outbound.sweep(clock::now())?; },
                 name = handover::next(self.handover.as_mut()) => self.watch.add(name?),
+                report = self.refusals.next() => {
+                    self.refusals.tell(&report?, &self.state, self.outbound.as_ref());
+                }
                 news = self.watch.next() => self.learn(news)?,
                 told = self.follower.changed() => {
                     if self.follower.follow(told, &mut self.programs, &mut self.state).await {

@@ -10,6 +10,7 @@ use crate::bpf::lists::List;
 use crate::config::glob;
 use crate::config::host::{HostLimits, Share};
 use crate::config::network::Network;
+use crate::events;
 use crate::failure::Failure;
 use crate::policy::{InboundRule, Numbers, OutboundPolicy, outbound};
 use crate::rules::backoff;
@@ -82,20 +83,36 @@ pub fn waiting_for_cgroup(name: &str, why: String) -> Waiting {
 pub fn say_waiting(before: &[Waiting], now: &[Waiting]) {
     for waiting in now.iter().filter(|waiting| !before.contains(waiting)) {
         eprintln!("limiterctl: {waiting}");
+        events::state("waiting", waiting.to_string());
     }
 }
 
 /// Says that limits do not hold any more, or do again.
 pub fn proved_again(before: Option<&Proof>, now: &Proof) {
     match (before.and_then(|before| before.failure.as_ref()), &now.failure) {
-        (before, Some(failure)) if before != Some(failure) => eprintln!("limiterctl: {failure}"),
-        (Some(_), None) => live::say("the limits hold again"),
+        (before, Some(failure)) if before != Some(failure) => {
+            eprintln!("limiterctl: {failure}");
+            events::state("not_proved", failure.as_str());
+        }
+        (Some(_), None) => {
+            live::say("the limits hold again");
+            events::state("proved", "the limits hold again");
+        }
         _ => {}
     }
 }
 
+/// Where limits hold, as the end of a sentence: ` on eth0, shop.service`.
+pub fn places(state: &State) -> String {
+    let interfaces = state.interfaces.iter().map(|interface| interface.name.as_str());
+    let cgroups = state.outbound.iter().flat_map(|outbound| &outbound.cgroups);
+    let places: Vec<_> = interfaces.chain(cgroups.map(|cgroup| cgroup.name.as_str())).collect();
+    if places.is_empty() { String::new() } else { format!(" on {}", places.join(", ")) }
+}
+
 /// Says what a reload has changed.
 pub fn reloaded(changes: &[String]) {
+    events::state("reloaded", format!("reloaded: {}", changes.join("; ")));
     println!("limiterctl: reloaded");
     for change in changes {
         println!("  {change}");
@@ -104,6 +121,7 @@ pub fn reloaded(changes: &[String]) {
 
 /// Says why what is written now was not put in force.
 pub fn not_reloaded(error: &anyhow::Error) {
+    events::state("not_reloaded", format!("not reloaded, everything is as it was: {error:#}"));
     eprintln!("limiterctl: not reloaded, everything is as it was: {error:#}");
     if let Some(failure) = error.downcast_ref::<Failure>() {
         eprintln!("  {}", failure.cure);

@@ -10,6 +10,7 @@ use limiter_common::outbound::tables::HostName;
 use super::fill::{Fill, Fills};
 use super::hosts::{Choice, Hosts};
 use crate::bpf::open::COUNT_OPEN;
+use crate::bpf::reports::ReportCounts;
 use crate::bpf::{OpenTables, Pins, Runs, batch, runs};
 use crate::state::{RuleState, State};
 use crate::status::Status;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub hosts: Option<Hosts>,
     /// How full tables are.
     pub fills: Vec<Fill>,
+    /// How many refusals were reported to the daemon.
+    pub reports: Option<ReportCounts>,
     /// What each program took, by its name, where the kernel counts that.
     pub runs: BTreeMap<String, Runs>,
 }
@@ -61,6 +64,7 @@ impl Reader {
             connections: Connections::read(&state.rules, &pins)?,
             hosts: state.outbound.is_some().then(|| hosts(&pins)).transpose()?,
             fills: self.fills.read(&pins)?,
+            reports: Some(ReportCounts::read(&pins)?),
             runs: runs(&pins)?,
             status: Status::counters(state, &pins, None)?,
         })
@@ -70,7 +74,14 @@ impl Reader {
 impl Snapshot {
     /// Nothing but counters.
     pub const fn of(status: Status) -> Self {
-        Self { status, connections: None, hosts: None, fills: Vec::new(), runs: BTreeMap::new() }
+        Self {
+            status,
+            connections: None,
+            hosts: None,
+            fills: Vec::new(),
+            reports: None,
+            runs: BTreeMap::new(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::hosts::{Host, Hosts};
 use super::page::{Format, page};
 use super::snapshot::{Connections, Snapshot};
 use crate::bpf::Runs;
+use crate::bpf::reports::ReportCounts;
 use crate::config::prefix::SourcePrefix;
 use crate::state::{Proof, Waiting};
 use crate::status::{
@@ -80,6 +81,7 @@ fn everything() -> Snapshot {
             others_refused: 55,
         }),
         fills: vec![Fill { map: "sources".into(), used: 61, capacity: 62 }],
+        reports: Some(ReportCounts { reported: 81, lost: 82 }),
         runs: [("inbound".into(), Runs { count: 71, time: Duration::from_millis(72) })].into(),
     }
 }
@@ -118,6 +120,8 @@ fn every_number_has_its_line() {
         r#"limiter_flood{kind="inbound",rule="web"} 1"#,
         r#"limiter_dns_events_total{event="queries"} 23"#,
         r#"limiter_events_lost_total{event="names_handover_lost"} 24"#,
+        r#"limiter_events_lost_total{event="refusals"} 82"#,
+        r#"limiter_events_reported_total{event="refusals"} 81"#,
         r#"limiter_dns_unread_total{reason="truncated"} 25"#,
         r#"limiter_skipped_total{reason="truncated"} 31"#,
         r#"limiter_resets_withheld_total{budget="source"} 32"#,

@@ -11,6 +11,8 @@ use crate::status::{HostRuleStatus, OutboundStatus};
 
 /// The event that is a loss, and has a family of its own.
 const LOST: Event = Event::HandoverLost;
+/// The word for events that are refusals.
+const REFUSALS: &str = "refusals";
 
 pub fn add(snapshot: &Snapshot, series: &mut Series) {
     let status = &snapshot.status;
@@ -33,10 +35,17 @@ pub fn add(snapshot: &Snapshot, series: &mut Series) {
         "What happened to DNS messages, names and addresses, by event",
         events().filter(|(event, _)| **event != LOST.as_str()).map(event),
     );
+    let handovers = events().filter(|(event, _)| **event == LOST.as_str()).map(event);
+    let refusals = snapshot.reports.iter().map(|reports| (vec![("event", REFUSALS.into())], reports.lost));
     series.counter(
         "limiter_events_lost",
-        "Events that the daemon was too slow for: names whose answers nobody asks for again",
-        events().filter(|(event, _)| **event == LOST.as_str()).map(event),
+        "Events that the daemon was too slow for: names whose answers nobody asks for again, and refusals",
+        handovers.chain(refusals),
+    );
+    series.counter(
+        "limiter_events_reported",
+        "Refusals that the daemon was told of: of each source, name and address once a second at most",
+        snapshot.reports.iter().map(|reports| (vec![("event", REFUSALS.into())], reports.reported)),
     );
     series.counter(
         "limiter_dns_unread",
