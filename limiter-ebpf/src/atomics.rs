@@ -51,7 +51,9 @@ impl From<u64> for Word {
 }
 
 impl Word {
-    pub const ZERO: Self = Self(UnsafeCell::new(0));
+    pub const fn zero() -> Self {
+        Self(UnsafeCell::new(0))
+    }
 
     /// Counts one more.
     #[inline(always)]

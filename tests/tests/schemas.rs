@@ -98,4 +98,15 @@ fn what_is_printed_is_what_the_files_say() {
     holds("why", &["why", "127.0.0.1"], 1);
     assert_ne!(holds("unblock", &["unblock", "10.0.1.1"], 0)["freed"], Value::Array(Vec::new()));
     holds("reload", &["reload", "--dry-run"], 0);
+    // A line each: one that it was attached, one that it refuses.
+    let _ = client.run(|| connect_from(source, server, Duration::from_millis(50)));
+    let events = machine.limiterctl(&["events", "--output", "json"]);
+    let schema = limiter_tests::schema::file("events");
+    let events: Vec<Value> = events.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for kind in ["state", "refusal"] {
+        assert!(events.iter().any(|event| event["kind"] == kind), "{kind}: {events:?}");
+    }
+    for event in &events {
+        assert_eq!(check(event, &schema, &schema, "events"), Ok(()), "{event}");
+    }
 }

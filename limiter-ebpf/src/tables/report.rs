@@ -18,7 +18,7 @@ static REPORTS_COUNTED: Array<Word> = Array::with_max_entries(2, 0);
 
 /// The tick in which a SYN was looked at last for a report. One word for all CPUs, which read it without a look into a map,
 /// and write it once a tick.
-static TICK: Line = Line { word: Word::ZERO };
+static TICK: Line = Line { word: Word::zero() };
 
 /// Alone on its cache line.
 #[repr(C, align(64))]

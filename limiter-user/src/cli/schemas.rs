@@ -5,6 +5,7 @@ use schemars::{JsonSchema, Schema};
 
 use super::{check, prefixes};
 use crate::control::Reloaded;
+use crate::events::Event;
 use crate::hosts::Host;
 use crate::open::Source;
 use crate::rules::Rules;
@@ -19,6 +20,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("allow-list", schema::<Vec<prefixes::Row>>()),
         ("check", schema::<check::Checked>()),
         ("deny-list", schema::<Vec<prefixes::Row>>()),
+        ("events", schema::<Event>()),
         ("list-hosts", schema::<Vec<Host>>()),
         ("list-rules", schema::<Rules>()),
         ("list-sources", schema::<Vec<Source>>()),
