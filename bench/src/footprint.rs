@@ -33,6 +33,8 @@ const TABLES: &[&str] = &[
     maps::PREFIXES,
     maps::PREFIX_LENGTHS,
     maps::PREFIX_BLOCKS,
+    maps::REPORTS,
+    maps::REPORTED,
 ];
 /// What a connect and a DNS message may; without the desks to read messages at, which are pinned nowhere (0.3 MiB).
 const OUTBOUND_TABLES: &[&str] = &[

@@ -26,9 +26,8 @@ pub fn file(name: &str) -> Value {
 /// What is wrong, and where.
 pub fn check(value: &Value, schema: &Value, root: &Value, place: &str) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("{place}: {what}: {value}"));
-    if let Some(pointer) = schema["$ref"].as_str() {
-        let definition = root.pointer(pointer.trim_start_matches('#')).expect("a definition");
-        return check(value, definition, root, place);
+    if schema["$ref"].is_string() {
+        return check(value, &together(&Value::Null, schema, root), root, place);
     }
     for word in ["anyOf", "oneOf"] {
         if let Some(forms) = schema[word].as_array() {
@@ -78,14 +77,24 @@ pub fn check(value: &Value, schema: &Value, root: &Value, place: &str) -> Result
     Ok(())
 }
 
-/// Properties of a schema and of one of its forms.
+/// One of the forms of a schema, with what it refers to and with the properties of the schema itself.
 fn together(schema: &Value, form: &Value, root: &Value) -> Value {
     let pointer = form["$ref"].as_str().map(|pointer| pointer.trim_start_matches('#'));
-    let mut form = pointer.map_or(form, |pointer| root.pointer(pointer).expect("a definition")).clone();
-    if let (Some(own), Some(properties)) =
-        (schema["properties"].as_object(), form["properties"].as_object_mut())
-    {
-        properties.extend(own.clone());
+    let mut whole =
+        pointer.map_or(&Value::Null, |pointer| root.pointer(pointer).expect("a definition")).clone();
+    for (word, value) in form.as_object().into_iter().flatten().filter(|(word, _)| *word != "$ref") {
+        if whole.get(word).is_none() {
+            whole[word] = value.clone();
+        }
     }
-    form
+    for beside in [form, schema] {
+        for (name, property) in beside["properties"].as_object().into_iter().flatten() {
+            whole["properties"][name] = property.clone();
+        }
+        for name in beside["required"].as_array().into_iter().flatten() {
+            let required = whole["required"].as_array_mut();
+            required.expect("a schema with properties requires some").push(name.clone());
+        }
+    }
+    whole
 }
