@@ -95,7 +95,8 @@ fn note(
     if let Some(refusal) = refusal {
         crate::outbound::count_refused(id);
         crate::outbound::count_refusal(refusal);
-        report::outbound(answer, server, DNS);
+        // From there: kept until here, it would take more of the stack than there is.
+        report::outbound(answer, &desk.noted.1.server, DNS);
     }
     Ok(refusal.is_some())
 }
