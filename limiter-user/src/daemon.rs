@@ -96,6 +96,9 @@ pub async fn run(mut order: Order, reread: Option<Reread>) -> anyhow::Result<()>
         )
     })?;
     let listener = order.metrics.listen().await?;
+    if let Err(error) = events::journal::begin() {
+        eprintln!("limiterctl: {error:#}");
+    }
     // Before anything is attached: a signal from here on takes off what there is.
     let mut signals = Signals::listen()?;
     let pins = Pins::locate();

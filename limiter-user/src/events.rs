@@ -1,6 +1,7 @@
 //! What happens while limits are in force, an event a line of JSON: docs/events.md describes them.
 
 mod bus;
+pub mod journal;
 
 use std::net::IpAddr;
 
@@ -73,6 +74,16 @@ pub enum Direction {
     Inbound,
     /// From its processes.
     Outbound,
+}
+
+impl Direction {
+    /// As in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
 }
 
 impl Event {

@@ -20,7 +20,7 @@ const FOLLOWERS: usize = 8;
 static BUS: LazyLock<Bus> = LazyLock::new(|| Bus::new(KEPT, BEHIND, FOLLOWERS));
 
 /// An event as it is sent: a line of JSON with its end.
-type Line = Arc<str>;
+pub type Line = Arc<str>;
 
 struct Bus {
     most: usize,
@@ -42,6 +42,11 @@ pub fn kept() -> Vec<Line> {
 /// Follows from now on, after the events that are kept where these are wanted; `None` where too many follow.
 pub fn follow(with_kept: bool) -> Option<Follower> {
     BUS.follow(with_kept)
+}
+
+/// Hears what is told from now on, beside those who follow.
+pub fn listen() -> Receiver<Line> {
+    BUS.sender.subscribe()
 }
 
 fn line(event: &Event) -> Line {
