@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Output;
 use crate::control::{self, Events};
@@ -43,6 +43,8 @@ enum Kind {
 /// Prints the events.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     host::check_privileges()?;
+    // Before anything is printed: who reads that may interrupt at once.
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let Some(mut events) = control::events(arguments.follow).await? else {
         return Err(Failure::new(
             "no daemon runs, which would keep events",
@@ -52,7 +54,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     tokio::select! {
         result = print(&mut events, arguments) => result?,
-        interrupted = ctrl_c() => interrupted.context("cannot listen for signals")?,
+        _ = interrupts.recv() => {}
     }
     Ok(ExitCode::SUCCESS)
 }
