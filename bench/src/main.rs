@@ -54,7 +54,7 @@ struct Arguments {
     worker: bool,
 }
 
-const QUICK_ROUNDS: usize = 3;
+const QUICK_ROUNDS: usize = 4;
 const QUICK_FACTOR: f64 = 1.5;
 
 /// A section's name, and what measures it, given the number of rounds.
