@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use limiter_common::maps::MAX_RULES;
-use limiter_common::open::{Correction, Count, Key};
+use limiter_common::open::{Correction, Count, EventCounters, Key};
 use tokio::time::sleep;
 
 use crate::bpf::open::OpenTables;
@@ -18,8 +18,9 @@ use crate::sockets::Sockets;
 /// kernel may list a socket twice, or not at all, while others come and go.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// How many times it is left out where nothing was open: there is nothing to heal then but what was lost since.
-const RESTS: u32 = 2;
+/// How many times it is left out where nothing was open and no event is counted: there is nothing to heal then but
+/// what was lost without a trace.
+const RESTS: u32 = 14;
 
 /// Keeps the counts right.
 pub struct Reconciler {
@@ -29,8 +30,9 @@ pub struct Reconciler {
     listened: HashSet<u16>,
     /// Whether it has been said that the last comparison failed.
     failed: bool,
-    /// How many times it is left out from now on.
+    /// How many times it is left out from now on, as long as this is what the kernel counted.
     rests: u32,
+    seen: EventCounters,
 }
 
 impl Reconciler {
@@ -47,12 +49,13 @@ impl Reconciler {
             return Ok(None);
         }
         let (tables, listened) = (OpenTables::pinned(pins)?, HashSet::new());
-        Ok(Some(Self { tables, entries: entries.clone(), listened, failed: false, rests: 0 }))
+        let (entries, seen) = (entries.clone(), EventCounters::default());
+        Ok(Some(Self { tables, entries, listened, failed: false, rests: 0, seen }))
     }
 
     /// Heals what was lost. Where that fails the limits go on as they are, and it is said once.
     pub async fn keep(&mut self, programs: &mut Programs) {
-        if self.rests > 0 {
+        if self.rests > 0 && self.tables.events().is_ok_and(|events| events == self.seen) {
             self.rests -= 1;
             return;
         }
@@ -88,6 +91,7 @@ impl Reconciler {
 
     /// Counts are read before sockets: one that still is the same afterwards has been so all the while.
     fn differences(&mut self, seed: u32, healing: bool) -> anyhow::Result<Vec<Correction>> {
+        self.seen = self.tables.events()?;
         let counts = self.tables.counts();
         let sockets = Sockets::read()?;
         self.listened.extend(&sockets.listening);
