@@ -6,16 +6,15 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use aya::EbpfLoader;
-use aya::programs::Program;
 use limiter_common::maps;
-use limiter_tests::bpf;
+use limiter_tests::bpf::memory;
 use limiter_tests::cgroup::Cgroup;
 use limiter_tests::daemon::Machine;
 use limiter_tests::net::Sandbox;
 use limiter_tests::packet::Mac;
-use limiter_user::bpf::OBJECT;
+use limiter_user::bpf::{self, OBJECT};
 
 use crate::measure::Measured;
 use crate::report::{Bound, Check, Section};
@@ -145,13 +144,7 @@ fn load_each() -> anyhow::Result<Vec<(String, u32, Duration)>> {
     programs.sort_by_key(|(name, _)| *name);
     for (name, program) in programs {
         let start = Instant::now();
-        match program {
-            Program::Xdp(program) => program.load()?,
-            Program::SockOps(program) => program.load()?,
-            Program::CgroupSkb(program) => program.load()?,
-            Program::CgroupSockAddr(program) => program.load()?,
-            _ => bail!("{name} is of a kind that is not expected"),
-        }
+        bpf::load(program).with_context(|| format!("cannot load {name}"))?;
         let time = start.elapsed();
         let verified = program.info()?.verified_instruction_count().context("the kernel does not count")?;
         loaded.push((name.to_owned(), verified, time));
@@ -174,8 +167,8 @@ fn daemon(
     let daemon = machine.attach(arguments);
     add(measured, format!("attach {how}, until it says so"), "ms", start.elapsed().as_secs_f64() * 1e3);
     let memory: u64 = machine.sandbox.run(|| -> anyhow::Result<u64> {
-        let pins = limiter_user::bpf::Pins::locate();
-        tables.iter().map(|name| Ok(bpf::memory(pins.map(name)?.fd()))).sum()
+        let pins = bpf::Pins::locate();
+        tables.iter().map(|name| Ok(memory(pins.map(name)?.fd()))).sum()
     })?;
     add(measured, format!("tables {how}"), "MiB", mebibytes(memory));
     add(measured, format!("status, {how}"), "ms", status(&machine)?);

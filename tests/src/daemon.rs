@@ -157,6 +157,12 @@ impl Daemon {
         }
     }
 
+    /// What it has said so far, without waiting for more.
+    pub fn heard(&mut self) -> &[String] {
+        self.said.extend(self.lines.try_iter());
+        &self.said
+    }
+
     /// Sends it a signal and waits for its end; what it said on stderr comes along.
     #[track_caller]
     pub fn signal(mut self, signal: Signal) -> (ExitStatus, String) {

@@ -1,25 +1,31 @@
 //! Brings the object into the kernel and fills its maps.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::panic::resume_unwind;
+use std::thread;
 
 use anyhow::Context as _;
 use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError};
 use aya::programs::{CgroupSkb, CgroupSockAddr, Program, ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use limiter_common::key::Secret;
 use limiter_common::maps;
 use limiter_common::name::{NameHash, NameSecret};
 use limiter_common::outbound::{HostRule, Settings};
 use limiter_common::rule::{PortSet, Rule};
 use limiter_common::sources::{Set, WAYS};
 
+use self::secrets::Secrets;
+use self::sizes::Sizes;
 use super::Pins;
-use super::open::CORRECT;
+use super::open::{CORRECT, COUNT_OPEN};
 use crate::config::hostname::HostPattern;
 use crate::failure::Failure;
 use crate::namespace;
 use crate::policy::{Entries, OutboundEntries};
+
+mod secrets;
+mod sizes;
 
 /// The BPF object, an ELF file.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LIMITER_OBJECT"));
@@ -82,23 +88,37 @@ impl Programs {
         }
         let ebpf = loader.load(OBJECT).map_err(|error| explain(error, sizes.of(maps::SOURCES)))?;
         let mut programs = Self { ebpf };
+        programs.write_settings(entries, secrets)?;
+        let mut needed = Vec::new();
         if !entries.rules.is_empty() {
             programs.fill_inbound(entries)?;
-            programs.inbound().load().context("the kernel refused the program for interfaces")?;
+            needed.push(INBOUND);
         }
         if watch_handshakes {
-            programs.count_open().load().context("the kernel refused the program that counts connections")?;
-            programs
-                .packets(CORRECT)
-                .load()
-                .context("the kernel refused the program that corrects counts")?;
+            needed.extend([COUNT_OPEN, CORRECT]);
         }
-        programs.write_settings(entries, secrets)?;
         if let Some(outbound) = &entries.outbound {
             programs.fill_outbound(outbound, &secrets.names)?;
-            programs.load_outbound().context("the kernel refused a program for cgroups")?;
+            needed.extend(CALLS.into_iter().chain(PACKETS).chain([TEACH]));
         }
+        programs.load_all(&needed)?;
         Ok(programs)
+    }
+
+    /// Each in a thread of its own: the kernel verifies each by itself, and that is most of the time it takes to attach.
+    fn load_all(&mut self, names: &[&str]) -> anyhow::Result<()> {
+        let needed = self.ebpf.programs_mut().filter(|(name, _)| names.contains(name));
+        thread::scope(|scope| {
+            let start = |(name, program)| {
+                let load =
+                    move || load(program).with_context(|| format!("the kernel refused program {name}"));
+                thread::Builder::new().spawn_scoped(scope, load)
+            };
+            let threads = needed.map(start).collect::<Result<Vec<_>, _>>().context("no more threads")?;
+            let results =
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            results.collect()
+        })
     }
 
     /// The program for interfaces.
@@ -204,87 +224,20 @@ impl Programs {
         let mut array: Array<&mut MapData, Settings> = self.map_mut(maps::SETTINGS).try_into()?;
         array.set(0, settings, 0).context("cannot write the settings")
     }
-
-    fn load_outbound(&mut self) -> Result<(), ProgramError> {
-        for (_, program) in self.calls() {
-            program.load()?;
-        }
-        for name in PACKETS.into_iter().chain([TEACH]) {
-            self.packets(name).load()?;
-        }
-        Ok(())
-    }
 }
 
-/// How large the maps are whose size depends on what is asked for.
-struct Sizes([(&'static str, u32); 4]);
-
-impl Sizes {
-    /// Of a map that nothing will be kept in.
-    const NONE: u32 = 1;
-
-    fn new(entries: &Entries, max_sources: u64) -> Self {
-        let sets = max_sources.div_ceil(WAYS as u64).next_power_of_two() as u32;
-        let or_none = |needed: bool, size: u32| if needed { size } else { Self::NONE };
-        let watch_handshakes = entries.watch_handshakes();
-        Self([
-            (maps::SOURCES, or_none(!entries.rules.is_empty(), sets)),
-            (maps::OPEN, or_none(watch_handshakes, maps::MAX_OPEN)),
-            (maps::PENDING, or_none(watch_handshakes, maps::MAX_PENDING / WAYS as u32)),
-            (maps::KNOWN, or_none(watch_handshakes, maps::MAX_KNOWN / WAYS as u32)),
-        ])
-    }
-
-    fn of(&self, name: &str) -> u32 {
-        self.0.iter().find(|(own, _)| *own == name).map_or(Self::NONE, |(_, size)| *size)
-    }
-
-    /// The same, beside what is pinned: what is there stays, unless it was made to hold nothing.
-    fn kept(mut self, pins: &Pins) -> anyhow::Result<Self> {
-        for (name, size) in &mut self.0 {
-            let Some(pinned) = pins.find_map(name)? else { continue };
-            let there = pinned.info()?.max_entries();
-            match (there, *size) {
-                (there, size) if there == size => {}
-                (Self::NONE, _) => pins.forget_map(name)?,
-                (there, Self::NONE) => *size = there,
-                (there, wanted) => {
-                    let room = |sets: u32| u64::from(sets) * WAYS as u64;
-                    return Err(Failure::new(
-                        format!(
-                            "there is room for {} sources, which are being limited, and {} are asked for",
-                            room(there),
-                            room(wanted)
-                        ),
-                        "leave the number as it is; or take all off, with what is counted: limiterctl detach",
-                    )
-                    .into());
-                }
-            }
-        }
-        Ok(self)
-    }
-}
-
-/// What sources, names and their states are placed with; nobody may know it who can choose them.
-#[derive(Clone, Copy)]
-struct Secrets {
-    sources: Secret,
-    names: NameSecret,
-    places: [u64; 6],
-}
-
-impl Secrets {
-    fn random() -> anyhow::Result<Self> {
-        Ok(Self { sources: Secret(random()?), names: NameSecret::new(random()?), places: random()? })
-    }
-
-    /// Those that pinned states were placed with.
-    fn pinned(pins: &Pins) -> anyhow::Result<Option<Self>> {
-        let Some(map) = pins.find_map(maps::SETTINGS)? else { return Ok(None) };
-        let array: Array<MapData, Settings> = Map::Array(map).try_into()?;
-        let settings = array.get(&0, 0).context("cannot read the settings")?;
-        Ok(Some(Self { sources: settings.sources, names: settings.names, places: settings.places }))
+/// Loads one of the programs, of a kind that the object has.
+///
+/// # Errors
+///
+/// With the verifier's words.
+pub fn load(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::Xdp(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
     }
 }
 
@@ -300,14 +253,6 @@ pub fn pattern_key(secret: &NameSecret, pattern: &HostPattern) -> Option<u64> {
 /// The hash of a name, written with dots and in lower case.
 pub fn name_hash(secret: &NameSecret, name: &str) -> NameHash {
     NameHash::of(secret, name.split('.').map(str::as_bytes).collect::<Vec<_>>())
-}
-
-fn random<const N: usize>() -> anyhow::Result<[u64; N]> {
-    let mut words = [0; N];
-    for word in &mut words {
-        *word = getrandom::u64().context("the kernel gives no random numbers")?;
-    }
-    Ok(words)
 }
 
 /// A map that the kernel has no memory for is the one error of loading that has a cure.

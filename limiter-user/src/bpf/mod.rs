@@ -21,7 +21,7 @@ mod words;
 pub use attach::{Attached, Mode, XdpMode, attach, other_program, vanishes};
 pub use buckets::{Buckets, HostBuckets};
 pub use link::Link;
-pub use load::{INBOUND, OBJECT, Programs, name_hash, pattern_key};
+pub use load::{INBOUND, OBJECT, Programs, load, name_hash, pattern_key};
 pub use open::OpenTables;
 pub use outbound::HostTables;
 pub use pins::{Pins, cgroup_link, interface_link};

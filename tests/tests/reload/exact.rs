@@ -39,7 +39,7 @@ fn limits_are_exact_while_one_reload_follows_the_other() {
                 cgroup.path().display()
             )
     };
-    let _daemon = scene.attach(&text(1));
+    let mut daemon = scene.attach(&text(1));
     let mut client = Client::start(&scene.server.host, &cgroup);
     client.resolve("google.com", "10.0.0.53:53");
     let to = "10.1.0.1:9".parse().unwrap();
@@ -90,7 +90,12 @@ fn limits_are_exact_while_one_reload_follows_the_other() {
     let struck: Vec<(u64, i32)> = client.hear(Duration::from_secs(seconds));
     let (passed, refused) = scene.counts("web", sent.count);
     assert_eq!(passed + refused, sent.count, "each is judged once");
-    println!("{} reloads asked for, {} answers with changes, in {seconds} s", reloads.0, reloads.1);
+    let exchanged = daemon.heard().iter().filter(|line| *line == "limiterctl: reloaded").count();
+    assert!(exchanged > 0, "nothing was exchanged meanwhile");
+    println!(
+        "{} reloads asked for, {} answers with changes, {exchanged} exchanges, in {seconds} s",
+        reloads.0, reloads.1
+    );
     is_exact("inbound", passed, 1000.0, 1000.0, sent.last_ns - sent.first_ns);
     assert!(struck.iter().all(|(_, errno)| [0, EDQUOT].contains(errno)), "{struck:?}");
     let ok = struck.iter().filter(|(_, errno)| *errno == 0).count() as u64;
