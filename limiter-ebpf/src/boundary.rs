@@ -7,8 +7,10 @@
 
 #![expect(unsafe_code, reason = "arguments of global functions are raw, and their names are exported")]
 
+pub mod datagram;
 pub mod known;
 pub mod lists;
+pub mod observe;
 pub mod open;
 pub mod outbound;
 pub mod report;

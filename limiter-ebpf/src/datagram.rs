@@ -10,10 +10,11 @@ use limiter_common::outbound::{Kind, Pass, Settings};
 use limiter_common::packet::extensions::Upper;
 use limiter_common::verdict::Skip;
 
-use crate::boundary::outbound::{self as boundary, Judgement, Message};
-use crate::boundary::report;
+use crate::boundary::observe::{self, Message};
+use crate::boundary::{datagram as boundary, outbound as judgement, report};
 use crate::frame::{Direction, SocketPacket};
 use crate::observe::cookie;
+use crate::outbound::answer::Judgement;
 use crate::tables::outbound as tables;
 use crate::{outbound, stream};
 
@@ -110,7 +111,7 @@ impl Datagram {
 
 #[inline(always)]
 fn is_refused(datagram: &Datagram, bytes: u64) -> bool {
-    match boundary::judge(&datagram.remote, Kind::Bytes, bytes, Pass::Charge) {
+    match judgement::judge(&datagram.remote, Kind::Bytes, bytes, Pass::Charge) {
         Judgement::Admit | Judgement::Exempt => false,
         Judgement::Refuse(answer) => {
             report::outbound(answer, &datagram.remote, datagram.remote_port as u16);
@@ -140,7 +141,7 @@ fn read(ctx: &SkBuffContext, datagram: &mut Datagram, direction: Direction) -> b
         Direction::Sent => Message::Query,
         Direction::Received => Message::OnlyAnswer,
     };
-    boundary::read_message(ctx.skb.skb, datagram.offset, Part::all(datagram.left), &datagram.remote, message)
+    observe::read_message(ctx.skb.skb, datagram.offset, Part::all(datagram.left), &datagram.remote, message)
 }
 
 /// Says no where it is not IP, or not the beginning of a packet. Where it says yes, what it found is written.

@@ -1,8 +1,5 @@
 //! One SYN: find it, find its rule, judge it, count it.
 
-#![expect(unsafe_code, reason = "asks the kernel for the time")]
-
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use limiter_common::flood::{self, Note};
 use limiter_common::gate::{self, Judgement, Shared, Total, Undecided};
 use limiter_common::key::Place;
@@ -15,6 +12,7 @@ use limiter_common::verdict::{Reason, RuleCounters, Skip, Verdict};
 
 use crate::atomics::Word;
 use crate::boundary::{self, Set, Source};
+use crate::clock::now;
 use crate::lists;
 use crate::tables::inbound as tables;
 
@@ -249,12 +247,6 @@ fn note_flood(last: &Word, since: &Word, now: u64) {
 #[inline(always)]
 fn now_for(rule: &Rule) -> u64 {
     if rule.is_coarse() { tables::coarse_time() } else { now() }
-}
-
-#[inline(always)]
-pub fn now() -> u64 {
-    // SAFETY: a helper without arguments, in every kernel that runs XDP.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]

@@ -12,6 +12,7 @@
 //! - `report` tells the daemon of refusals, now and then
 //! - `boundary` cuts the program into parts that the verifier checks one by one
 //! - `tables` holds the maps, behind functions
+//! - `clock` asks the kernel for the time
 //! - `frame` and `atomics` are the rooms of unsafe memory: packets, and words that all CPUs share
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
@@ -24,6 +25,8 @@
 mod atomics;
 #[cfg(target_arch = "bpf")]
 mod boundary;
+#[cfg(target_arch = "bpf")]
+mod clock;
 #[cfg(target_arch = "bpf")]
 mod datagram;
 #[cfg(target_arch = "bpf")]
@@ -57,6 +60,7 @@ mod program {
 
     use crate::frame::Frame;
     use crate::inbound::{self, Inbound};
+    use crate::outbound::call::{destination_v4, destination_v6};
     use crate::tables::inbound as tables;
     use crate::{boundary, datagram, observe, open, outbound, report};
 
@@ -101,28 +105,28 @@ mod program {
     #[cgroup_sock_addr(connect4)]
     #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
     pub fn connect4(ctx: SockAddrContext) -> i32 {
-        outbound::connect(&ctx, &outbound::destination_v4(&ctx))
+        outbound::connect(&ctx, &destination_v4(&ctx))
     }
 
     /// Judges `connect()` over IPv6.
     #[cgroup_sock_addr(connect6)]
     #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
     pub fn connect6(ctx: SockAddrContext) -> i32 {
-        outbound::connect(&ctx, &outbound::destination_v6(&ctx))
+        outbound::connect(&ctx, &destination_v6(&ctx))
     }
 
     /// Judges `sendto()` and `sendmsg()` over IPv4.
     #[cgroup_sock_addr(sendmsg4)]
     #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
     pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
-        outbound::send(&ctx, &outbound::destination_v4(&ctx))
+        outbound::send(&ctx, &destination_v4(&ctx))
     }
 
     /// Judges `sendto()` and `sendmsg()` over IPv6.
     #[cgroup_sock_addr(sendmsg6)]
     #[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
     pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
-        outbound::send(&ctx, &outbound::destination_v6(&ctx))
+        outbound::send(&ctx, &destination_v6(&ctx))
     }
 
     /// Notes DNS queries; judges what is sent, where that is limited.

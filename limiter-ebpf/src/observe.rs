@@ -13,9 +13,9 @@ use limiter_common::name::{NameHash, NameId, NameSecret};
 use limiter_common::outbound::tables::{Event, QUERY_PATIENCE, Query, QueryKey};
 use limiter_common::outbound::{DEFAULT_RULE, Kind, Pass, Settings, Subject};
 
-use crate::boundary::outbound as boundary;
-use crate::boundary::report;
-use crate::outbound::now;
+use crate::boundary::{observe as boundary, outbound as judgement, report};
+use crate::clock::now;
+use crate::outbound::{destination, subject};
 use crate::tables::outbound::{self as tables, Desk};
 
 /// The port of a name server.
@@ -90,11 +90,11 @@ fn note(
     if !settings.has(Settings::LOOKUPS) {
         return Ok(false);
     }
-    let answer = boundary::weigh(Subject::name(id), Kind::Lookups, 1, Pass::Charge, now).of(id);
+    let answer = judgement::weigh(Subject::name(id), Kind::Lookups, 1, Pass::Charge, now).of(id);
     let refusal = answer.refusal();
     if let Some(refusal) = refusal {
-        crate::outbound::count_refused(id);
-        crate::outbound::count_refusal(refusal);
+        subject::count_refused(id);
+        destination::count_refusal(refusal);
         // From there: kept until here, it would take more of the stack than there is.
         report::outbound(answer, &desk.noted.1.server, DNS);
     }

@@ -1,14 +1,12 @@
 //! Open connections: a SYN is asked about, a socket is counted when it is established and when it ends.
 
-#![expect(unsafe_code, reason = "reads the context of a socket's event, and asks the kernel for the time")]
+#![expect(unsafe_code, reason = "reads the context of a socket's event")]
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE,
 };
-use aya_ebpf::helpers::{
-    bpf_get_netns_cookie, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_skb_load_bytes,
-};
+use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_skb_load_bytes};
 use aya_ebpf::programs::{SkBuffContext, SockOpsContext};
 use limiter_common::gate::{self, TRIES};
 use limiter_common::key::{Address, Place};
@@ -22,6 +20,7 @@ use limiter_common::verdict::Verdict;
 use crate::atomics::Word;
 use crate::boundary::Set;
 use crate::boundary::open::Pending;
+use crate::clock::{self, coarse_now};
 use crate::inbound::{Outcome, count_refusal, count_tenant};
 use crate::tables::{inbound, open as tables};
 
@@ -59,7 +58,7 @@ pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Outcome {
     let source = Source::of(rule, number, address, v6);
     let Some(pending) = source.pending() else { return Outcome::MISSING };
     let open = || tables::open(&source.key);
-    match limiter_common::open::judge(rule.max_open, open, &pending, source.place.tag(), now(), pass) {
+    match limiter_common::open::judge(rule.max_open, open, &pending, source.place.tag(), coarse_now(), pass) {
         Verdict::Pass => Outcome::ADMIT,
         Verdict::Refuse(reason) => {
             inbound::count(number, |counters| {
@@ -79,7 +78,7 @@ pub fn judge(address: &Address, number: u32, v6: bool, pass: Pass) -> Outcome {
 pub fn is_known(address: &Address, number: u32, v6: bool) -> bool {
     let Some(rule) = inbound::rule(number) else { return false };
     let source = Source::of(rule, number, address, v6);
-    let is_known = source.known().is_some_and(|set| known::is_known(&set, source.place.tag(), now()));
+    let is_known = source.known().is_some_and(|set| known::is_known(&set, source.place.tag(), coarse_now()));
     is_known || tables::open(&source.key) > 0
 }
 
@@ -158,14 +157,14 @@ fn opened(source: &Source) {
     tables::count_event(add(&source.key));
     if let Some(pending) = source.pending() {
         // Where other CPUs are faster in every try, it expires by itself.
-        let _ = settle(&pending, source.place.tag(), now());
+        let _ = settle(&pending, source.place.tag(), coarse_now());
     }
 }
 
 #[inline(always)]
 fn meet(source: &Source) {
     if let Some(set) = source.known() {
-        known::meet(&set, source.place.tag(), now());
+        known::meet(&set, source.place.tag(), coarse_now());
     }
 }
 
@@ -176,7 +175,7 @@ fn charge(source: &Source) {
     let Some(rule) = inbound::rule(number).filter(|rule| rule.charges_handshakes()) else { return };
     if let Some(cells) = inbound::cells(source.place.set(inbound::set_mask())) {
         // By the clock that its SYNs are judged by.
-        let now = if rule.is_coarse() { now() } else { exact_now() };
+        let now = if rule.is_coarse() { coarse_now() } else { clock::now() };
         let tenant = gate::charge_handshake(rule, &Set(cells), source.place.tag(), now);
         inbound::count(number, |counters| count_tenant(counters, tenant));
     }
@@ -254,20 +253,7 @@ fn replace(word: &Word, wanted: &Correction) -> bool {
     replaced
 }
 
-/// Nanoseconds, in steps of a few milliseconds: windows are longer.
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: a helper without arguments (kernel 5.11).
-    unsafe { bpf_ktime_get_coarse_ns() }
-}
-
-#[inline(always)]
-fn exact_now() -> u64 {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_ns() }
-}
-
 #[inline(always)]
 fn seed() -> u32 {
-    exact_now() as u32
+    clock::now() as u32
 }

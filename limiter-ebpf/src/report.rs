@@ -9,9 +9,10 @@ use limiter_common::packet::Syn;
 use limiter_common::report::{self, Report, SLOTS};
 use limiter_common::sources::Cell as _;
 
-use crate::boundary::outbound::Answer;
 use crate::boundary::report as boundary;
-use crate::inbound::{self, Refused};
+use crate::clock;
+use crate::inbound::Refused;
+use crate::outbound::answer::Answer;
 use crate::tables::{inbound as sources, outbound as destinations, report as tables};
 
 /// Reports a SYN, unless another one was looked at in this tick.
@@ -50,7 +51,7 @@ pub fn outbound(answer: Answer, address: &Address, port: u16) {
 #[inline(always)]
 fn submit(slot: u32, report: Report) {
     let Some(last) = tables::last(slot) else { return };
-    let (before, now) = (last.load(), inbound::now());
+    let (before, now) = (last.load(), clock::now());
     if report::is_due(before, now) && last.compare_exchange(before, now) {
         tables::submit(Report { time: now, ..report });
     }

@@ -3,7 +3,7 @@
 use aya_ebpf::programs::SkBuffContext;
 use limiter_common::dns::{Awaited, Part, Unread};
 
-use crate::boundary::outbound::{self as boundary, Message};
+use crate::boundary::observe::{self as boundary, Message};
 use crate::datagram::Datagram;
 use crate::frame::Direction;
 use crate::observe::cookie;

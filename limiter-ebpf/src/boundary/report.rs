@@ -6,10 +6,10 @@ use limiter_common::key::Address;
 use limiter_common::packet;
 use limiter_common::report::Report;
 
-use super::outbound::Answer;
 use super::reset::{pack, unpack};
 use crate::frame::Frame;
 use crate::inbound::{Done, Refused};
+use crate::outbound::answer::Answer;
 use crate::report;
 
 /// Beside a reason: it was let through.
