@@ -25,7 +25,8 @@ use limiter_common::verdict::Skip;
 
 use crate::atomics::Word;
 use crate::frame::Frame;
-use crate::inbound::{self, Left, Outcome, Rates};
+use crate::inbound::outcome::Outcome;
+use crate::inbound::{self, Left, Rates};
 
 /// Who sends a SYN, and the rule that holds for it. Three words, so that it goes through registers.
 #[derive(Clone, Copy)]
@@ -66,7 +67,7 @@ pub fn judge(source: &Source) -> Outcome {
         LEFT_RATES => judge_rates(source, Rates::default()),
         LEFT_RATES_CHARGED => judge_rates(source, Rates { is_charged: true, ..Rates::default() }),
         LEFT_ALL => judge_unlisted(source),
-        outcome => Outcome::from_number(outcome),
+        outcome => Outcome(outcome),
     }
 }
 
@@ -79,7 +80,7 @@ const LEFT_ALL: u64 = 10;
 #[inline(never)]
 extern "C" fn judge_syn(upper: u64, lower: u64, what: u64) -> u64 {
     match inbound::judge_at_once(&Source::unpack([upper, lower, what])) {
-        Ok(outcome) => outcome.number(),
+        Ok(outcome) => outcome.0,
         Err(Left::Rates { is_charged: false }) => LEFT_RATES,
         Err(Left::Rates { is_charged: true }) => LEFT_RATES_CHARGED,
         Err(Left::All) => LEFT_ALL,
@@ -90,13 +91,13 @@ extern "C" fn judge_syn(upper: u64, lower: u64, what: u64) -> u64 {
 #[inline(always)]
 pub fn judge_unlisted(source: &Source) -> Outcome {
     let [upper, lower, what] = source.pack();
-    Outcome::from_number(judge_unlisted_syn(upper, lower, what))
+    Outcome(judge_unlisted_syn(upper, lower, what))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn judge_unlisted_syn(upper: u64, lower: u64, what: u64) -> u64 {
-    inbound::judge_unlisted(&Source::unpack([upper, lower, what])).number()
+    inbound::judge_unlisted(&Source::unpack([upper, lower, what])).0
 }
 
 /// Judges a SYN by the rates of its rule.
@@ -105,14 +106,14 @@ pub fn judge_rates(source: &Source, rates: Rates) -> Outcome {
     let [upper, lower, what] = source.pack();
     let is_stranger = if rates.is_stranger { STRANGER } else { 0 };
     let is_charged = if rates.is_charged { CHARGED } else { 0 };
-    Outcome::from_number(judge_by_rates(upper, lower, what | is_stranger | is_charged))
+    Outcome(judge_by_rates(upper, lower, what | is_stranger | is_charged))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn judge_by_rates(upper: u64, lower: u64, what: u64) -> u64 {
     let rates = Rates { is_stranger: what & STRANGER != 0, is_charged: what & CHARGED != 0 };
-    inbound::judge_rates(&Source::unpack([upper, lower, what]), rates).number()
+    inbound::judge_rates(&Source::unpack([upper, lower, what]), rates).0
 }
 
 /// A set of cells in the table of sources.

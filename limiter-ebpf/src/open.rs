@@ -21,7 +21,8 @@ use crate::atomics::Word;
 use crate::boundary::Set;
 use crate::boundary::open::Pending;
 use crate::clock::{self, coarse_now};
-use crate::inbound::{Outcome, count_refusal, count_tenant};
+use crate::inbound::outcome::Outcome;
+use crate::inbound::{count_refusal, count_tenant};
 use crate::tables::{inbound, open as tables};
 
 /// Whose connections these are, and where their handshakes are pending.

@@ -6,7 +6,8 @@ use limiter_common::reset::{self, Link, V4_WORDS, V6_WORDS};
 
 use crate::boundary::{self, Source};
 use crate::frame::Frame;
-use crate::inbound::{self, Outcome, Rates};
+use crate::inbound::outcome::Outcome;
+use crate::inbound::{self, Rates};
 use crate::tables::inbound as tables;
 
 /// Why no reply was written.

@@ -6,7 +6,7 @@ use limiter_common::sources::WAYS;
 
 use super::Source;
 use crate::atomics::Word;
-use crate::inbound::Outcome;
+use crate::inbound::outcome::Outcome;
 use crate::open;
 
 /// To be charged, and not only asked.
@@ -17,7 +17,7 @@ const CHARGE: u64 = 1 << Source::FREE;
 pub fn judge(source: &Source, pass: Pass) -> Outcome {
     let [upper, lower, what] = source.pack();
     let charge = if matches!(pass, Pass::Charge) { CHARGE } else { 0 };
-    Outcome::from_number(judge_open(upper, lower, what | charge))
+    Outcome(judge_open(upper, lower, what | charge))
 }
 
 #[unsafe(no_mangle)]
@@ -25,7 +25,7 @@ pub fn judge(source: &Source, pass: Pass) -> Outcome {
 extern "C" fn judge_open(upper: u64, lower: u64, what: u64) -> u64 {
     let pass = if what & CHARGE != 0 { Pass::Charge } else { Pass::Ask };
     let source = Source::unpack([upper, lower, what]);
-    open::judge(&source.address, source.rule, source.v6, pass).number()
+    open::judge(&source.address, source.rule, source.v6, pass).0
 }
 
 /// A set of cells in the table of pending handshakes.

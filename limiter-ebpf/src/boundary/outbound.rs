@@ -26,10 +26,10 @@ pub fn weigh(subject: Subject, kind: Kind, amount: u64, pass: Pass, now: u64) ->
     if matches!(kind, Kind::Bytes) {
         let refusal = weigh_subject(pack(rule, Kind::Packets, pass), key0, key1, now, 1);
         if refusal != 0 {
-            return Answer::from_number(refusal);
+            return Answer(refusal);
         }
     }
-    Answer::from_number(weigh_subject(pack(rule, kind, pass), key0, key1, now, amount))
+    Answer(weigh_subject(pack(rule, kind, pass), key0, key1, now, amount))
 }
 
 #[unsafe(no_mangle)]
@@ -38,7 +38,7 @@ extern "C" fn weigh_subject(what: u64, key0: u64, key1: u64, now: u64, amount: u
     let (rule, kind, pass) = unpack(what);
     match subject::weigh(Subject { rule, key: [key0, key1] }, kind, amount, pass, now) {
         None => 0,
-        Some(reason) => Answer::refuse(rule, reason).number(),
+        Some(reason) => Answer::refuse(rule, reason).0,
     }
 }
 
@@ -90,7 +90,7 @@ extern "C" fn try_to_weigh(
 #[inline(always)]
 pub fn weigh_all(names: &SharedNames<Word>, kind: Kind, amount: u64, pass: Pass, now: u64) -> Answer {
     let words: *const SharedNames<Word> = names;
-    Answer::from_number(weigh_names(words.cast(), pack(0, kind, pass), now, amount))
+    Answer(weigh_names(words.cast(), pack(0, kind, pass), now, amount))
 }
 
 #[unsafe(no_mangle)]
@@ -105,7 +105,7 @@ extern "C" fn weigh_names(names: *const [Word; 2 * NAMES], what: u64, now: u64, 
     for place in 0..NAMES {
         // They fill from the first place on.
         let Some(id) = names.get(place) else { break };
-        let refusal = weigh(Subject::name(id), kind, amount, pass, now).of(id).number();
+        let refusal = weigh(Subject::name(id), kind, amount, pass, now).of(id).0;
         let charged = matches!((kind, pass), (Kind::Rate, Pass::Charge));
         // Not called for nothing: a call costs more than what it decides.
         if refusal != 0 || charged {
@@ -139,7 +139,7 @@ pub fn judge(address: &Address, kind: Kind, amount: u64, pass: Pass) -> Judgemen
     match judge_destination(upper, lower, pack(0, kind, pass), amount) {
         0 => Judgement::Admit,
         EXEMPT => Judgement::Exempt,
-        answer => Judgement::Refuse(Answer::from_number(answer)),
+        answer => Judgement::Refuse(Answer(answer)),
     }
 }
 
@@ -150,7 +150,7 @@ extern "C" fn judge_destination(upper: u64, lower: u64, what: u64, amount: u64) 
     let address = &Address::from_halves([upper, lower]);
     match Destination::find(address) {
         None => EXEMPT,
-        Some(destination) => destination.judge(kind, amount, pass).number(),
+        Some(destination) => destination.judge(kind, amount, pass).0,
     }
 }
 

@@ -8,7 +8,8 @@ use limiter_common::report::Report;
 
 use super::reset::{pack, unpack};
 use crate::frame::Frame;
-use crate::inbound::{Done, Refused};
+use crate::inbound::Refused;
+use crate::inbound::outcome::Done;
 use crate::outbound::answer::Answer;
 use crate::report;
 
@@ -38,12 +39,12 @@ extern "C" fn report_syn(context: *mut xdp_md, headers: u64, rule: u64, why: u64
 #[inline(always)]
 pub fn outbound(answer: Answer, address: &Address, port: u16) {
     let [upper, lower] = address.halves();
-    report_destination(answer.number(), upper, lower, port.into());
+    report_destination(answer.0, upper, lower, port.into());
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn report_destination(answer: u64, upper: u64, lower: u64, port: u64) -> u64 {
-    report::outbound(Answer::from_number(answer), &Address::from_halves([upper, lower]), port as u16);
+    report::outbound(Answer(answer), &Address::from_halves([upper, lower]), port as u16);
     0
 }
