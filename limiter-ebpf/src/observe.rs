@@ -16,7 +16,8 @@ use limiter_common::outbound::{DEFAULT_RULE, Kind, Pass, Settings, Subject};
 use crate::boundary::{observe as boundary, outbound as judgement, report};
 use crate::clock::now;
 use crate::outbound::{destination, subject};
-use crate::tables::outbound::{self as tables, Desk};
+use crate::tables::desk::Desk;
+use crate::tables::outbound as tables;
 
 /// The port of a name server.
 const DNS: u16 = 53;

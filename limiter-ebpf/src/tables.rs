@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "the room of map memory")]
 
+pub mod desk;
 pub mod inbound;
 pub mod lists;
 pub mod open;

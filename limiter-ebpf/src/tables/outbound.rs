@@ -1,23 +1,22 @@
 //! The maps of the outbound programs.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
-use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use limiter_common::dns::{Awaited, Unread, Walk};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use limiter_common::dns::{Awaited, Unread};
 use limiter_common::key::Address;
 use limiter_common::mapping::{Learned, Names, SharedNames};
 use limiter_common::maps::{
     MAX_FLOWS, MAX_HOST_RULES, MAX_HOSTS, MAX_LISTED, MAX_NETWORKS, MAX_PATTERNS, MAX_QUERIES, MAX_STATES,
-    MAX_STREAMS, MAX_UNLISTED, MAX_UNREAD_NAMES, MAX_WALKS,
+    MAX_STREAMS, MAX_UNLISTED,
 };
 use limiter_common::name::NameId;
 use limiter_common::outbound::tables::{
-    Event, EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters, UnreadName,
+    Event, EventCounters, Flow, HostCounters, HostName, Query, QueryKey, UnreadCounters,
 };
 use limiter_common::outbound::{FIRST_RULE, HostRule, Settings};
-use limiter_common::sources::{Cell as _, WAYS};
+use limiter_common::sources::WAYS;
 
 use crate::atomics::Word;
 
@@ -47,13 +46,9 @@ static QUERIES: LruHashMap<QueryKey, Query> = LruHashMap::with_max_entries(MAX_Q
 #[map]
 static FLOWS: LruHashMap<Flow, Word> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
 #[map]
-static WALKS: Array<Desk> = Array::with_max_entries(MAX_WALKS, 0);
-#[map]
 static EVENTS: PerCpuArray<EventCounters> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static UNREAD: PerCpuArray<UnreadCounters> = PerCpuArray::with_max_entries(1, 0);
-#[map]
-static UNREAD_NAMES: RingBuf = RingBuf::with_byte_size(MAX_UNREAD_NAMES, 0);
 #[map]
 static STREAMS: LruHashMap<u64, Awaited> = LruHashMap::with_max_entries(MAX_STREAMS, 0);
 
@@ -62,33 +57,13 @@ static STREAMS: LruHashMap<u64, Awaited> = LruHashMap::with_max_entries(MAX_STRE
 pub struct Host {
     pub allowed: Word,
     pub refused: Word,
-    resolved: Word,
+    pub resolved: Word,
     length: u64,
     text: [u8; 256],
 }
 
 const _: () = assert!(size_of::<Host>() == size_of::<HostName>());
 const _: () = assert!(size_of::<SharedNames<Word>>() == size_of::<Names>());
-
-/// A place to read a message at, for one program at a time.
-///
-/// Not one for each CPU: a program that sends runs in a process, and may be preempted or interrupted by another one
-/// that receives.
-#[repr(C)]
-pub struct Desk {
-    /// 1 while somebody is at it.
-    taken: Word,
-    pub walk: Walk,
-    /// What goes into the table of queries; here, because the stack is short.
-    pub noted: (QueryKey, Query),
-    /// What goes into the table of names.
-    host: HostName,
-    /// What goes to the daemon.
-    unread: UnreadName,
-}
-
-/// How many desks are tried.
-const TRIES: u32 = 8;
 
 #[inline(always)]
 pub fn settings() -> Option<&'static Settings> {
@@ -168,6 +143,14 @@ pub fn host(id: NameId) -> Option<&'static Host> {
     unsafe { HOSTS.get(id.bits()) }
 }
 
+/// Gives a name its place; false where it has one.
+#[inline(always)]
+pub fn insert_host(id: NameId, host: &HostName) -> bool {
+    let host: *const HostName = host;
+    // SAFETY: of the same size, and both are words and bytes.
+    HOSTS.insert(id.bits(), unsafe { &*host.cast::<Host>() }, BPF_NOEXIST.into()).is_ok()
+}
+
 /// The query that an answer is to.
 #[inline(always)]
 pub fn query(key: &QueryKey) -> Option<Query> {
@@ -239,62 +222,5 @@ pub fn count_unread(reason: Unread) {
         if let Some(counter) = counters.get_mut(core::hint::black_box(reason as usize)) {
             *counter += 1;
         }
-    }
-}
-
-impl Desk {
-    /// One that nobody is at.
-    #[inline(always)]
-    pub fn take() -> Option<*mut Self> {
-        // SAFETY: a helper without arguments.
-        let cpu = unsafe { bpf_get_smp_processor_id() };
-        for attempt in 0..TRIES {
-            let desk = WALKS.get_ptr_mut((cpu * TRIES + attempt) % MAX_WALKS)?;
-            // SAFETY: the element is there for as long as the map is.
-            if unsafe { (*desk).taken.compare_exchange(0, 1) } {
-                return Some(desk);
-            }
-        }
-        None
-    }
-
-    /// Leaves it.
-    #[inline(always)]
-    pub fn leave(&self) {
-        use limiter_common::sources::Overwrite as _;
-        self.taken.store(0);
-    }
-
-    /// Puts the name that was read here into the table of names, or notes that it was resolved again.
-    #[inline(always)]
-    pub fn keep_name(&mut self, id: NameId, now: u64) {
-        use limiter_common::sources::Overwrite as _;
-        if let Some(known) = host(id) {
-            known.resolved.store(now);
-            return;
-        }
-        let (text, length) = self.walk.text();
-        self.host.text = *text;
-        self.host.length = length.into();
-        (self.host.allowed, self.host.refused, self.host.resolved) = (0, 0, now);
-        let host: *const HostName = &raw const self.host;
-        // SAFETY: of the same size, and both are words and bytes.
-        if HOSTS.insert(id.bits(), unsafe { &*host.cast::<Host>() }, BPF_NOEXIST.into()).is_ok() {
-            count_event(Event::NameLearned);
-        }
-    }
-
-    /// Hands the name that was read here over to the daemon.
-    #[inline(always)]
-    pub fn hand_over(&mut self, why: Unread) {
-        let (text, length) = self.walk.text();
-        self.unread.text = *text;
-        (self.unread.reason, self.unread.length) = (why as u32, length);
-        let name: &UnreadName = &self.unread;
-        let event = match UNREAD_NAMES.output::<UnreadName>(name, 0) {
-            Ok(()) => Event::HandedOver,
-            Err(_) => Event::HandoverLost,
-        };
-        count_event(event);
     }
 }
