@@ -17,20 +17,21 @@ use limiter_common::sources::{Cell, Overwrite};
 #[repr(transparent)]
 pub struct Word(UnsafeCell<u64>);
 
-// SAFETY: every access below is one load, one store, one addition or one compare-and-swap.
+// SAFETY: every access below is one instruction: a load, a store, an addition or a compare-and-swap.
 unsafe impl Sync for Word {}
 
 impl Cell for Word {
     #[inline(always)]
     fn load(&self) -> u64 {
-        // SAFETY: the word is aligned and lives as long as the map; the kernel's JITs load it in one instruction.
+        // SAFETY: the word is aligned, as what lies in maps is, and its memory stays for as long as the program runs; the
+        // kernel's JITs load it in one instruction.
         unsafe { self.0.get().read_volatile() }
     }
 
     #[inline(always)]
     fn compare_exchange(&self, old: u64, new: u64) -> bool {
         const ORDER: AtomicOrdering = AtomicOrdering::SeqCst;
-        // SAFETY: the word is aligned and lives as long as the map.
+        // SAFETY: as for `load`.
         unsafe { atomic_cxchg::<u64, { ORDER }, { ORDER }>(self.0.get(), old, new).1 }
     }
 }
@@ -38,7 +39,7 @@ impl Cell for Word {
 impl Overwrite for Word {
     #[inline(always)]
     fn store(&self, new: u64) {
-        // SAFETY: as for `load`.
+        // SAFETY: as for `load`, and they store it in one as well.
         unsafe { self.0.get().write_volatile(new) }
     }
 }
@@ -58,7 +59,7 @@ impl Word {
     /// Counts one more.
     #[inline(always)]
     pub fn increment(&self) {
-        // SAFETY: the word is aligned and lives as long as the map.
+        // SAFETY: as for `load`.
         unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(self.0.get(), 1) };
     }
 }

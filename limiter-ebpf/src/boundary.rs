@@ -4,6 +4,9 @@
 //! to verify, near the limit of a million. Such a function must be `extern "C"`, global and never inlined, takes
 //! five arguments at most, and must expect any number in them and null in its pointers (kernel 5.12,
 //! `btf_prepare_func_args`). What it returns is a number; anything larger goes through a pointer.
+//!
+//! Only the function before it calls each: a pointer is the context, or made of a reference there. The verifier lets no
+//! caller through whose pointer is not the context, as many bytes as the type has, or null.
 
 #![expect(unsafe_code, reason = "arguments of global functions are raw, and their names are exported")]
 
@@ -139,9 +142,9 @@ impl Cells for Set<'_> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn find_cell(cells: *const [Word; WAYS], tag: u16, now: u64, found: *mut Found) -> u64 {
-    // SAFETY: the verifier lets no caller through that does not point to a whole set, or to null.
+    // SAFETY: made of a reference, or null.
     let cells = unsafe { cells.as_ref() };
-    // SAFETY: as above; it is the caller's own, on its stack.
+    // SAFETY: as above, and that is the caller's alone, on its stack.
     let found = unsafe { found.as_mut() };
     if let (Some(cells), Some(found)) = (cells, found) {
         *found = sources::find(cells, tag, now);

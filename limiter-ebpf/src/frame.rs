@@ -30,7 +30,7 @@ impl<'a> Frame<'a> {
     #[inline(always)]
     pub fn write<T: Header>(&self, offset: usize, value: T) -> Option<()> {
         let target = self.pointer::<T>(offset)?;
-        // SAFETY: `pointer` compared with the end; the write asks for no alignment.
+        // SAFETY: `pointer` compared with the end; the write asks for no alignment, and nobody has a reference into a packet.
         unsafe { target.write_unaligned(value) };
         Some(())
     }
@@ -44,7 +44,7 @@ impl<'a> Frame<'a> {
         if change == 0 {
             return Some(());
         }
-        // SAFETY: the context is the one that the kernel called us with.
+        // SAFETY: the context is the one that the kernel called us with, and no pointer into the packet is kept.
         let result = unsafe { bpf_xdp_adjust_tail(self.context.ctx, change) };
         (result == 0).then_some(())
     }
@@ -127,7 +127,7 @@ impl SocketPacket {
     fn start<const N: usize>(&self) -> Option<[u32; N]> {
         // SAFETY: the context that the kernel called us with.
         let (start, end) = unsafe { ((*self.0).data as usize, (*self.0).data_end as usize) };
-        // SAFETY: compared with the end; the read asks for no alignment.
+        // SAFETY: compared with the end; the read asks for no alignment, and any bytes are such words.
         (start + N * 4 <= end).then(|| unsafe { (start as *const [u32; N]).read_unaligned() })
     }
 }

@@ -60,7 +60,8 @@ fn sit_down() -> Option<(&'static mut Desk, &'static Settings)> {
         tables::count_unread(Unread::Internal);
         return None;
     };
-    // SAFETY: an element of a map that nobody else works on until it is left.
+    // SAFETY: an element of an array that nobody else works on until it is left; others only try to take it, by a word of
+    // its own.
     Some((unsafe { &mut *desk }, settings))
 }
 
@@ -174,7 +175,7 @@ fn load(desk: &mut Desk, skb: *mut __sk_buff, offset: u32, part: Part) -> Result
     // 6.1 learns from a comparison with 0 that it is not 0, but not that it is 1 at least.
     let read = (core::hint::black_box(part.read()).wrapping_sub(1) & (MOST - 1)) + 1;
     let buffer: *mut c_void = (&raw mut *desk.walk.buffer()).cast();
-    // SAFETY: the buffer has room for that many bytes.
+    // SAFETY: the buffer has `MOST` bytes, and no more are read.
     if unsafe { bpf_skb_load_bytes(skb.cast(), offset, buffer, read) } != 0 {
         return Err(Unread::Truncated);
     }
@@ -209,13 +210,13 @@ impl Naming {
         boundary::read_name(self);
         let kind = self.walk().question()?.kind;
         boundary::hash_name(self);
-        // SAFETY: its own fields; volatile, because the callback has changed them behind the compiler's back.
+        // SAFETY: its own fields; volatile, because the callback has changed them and the compiler need not know.
         Ok(unsafe { ((&raw const self.hash).read_volatile(), (&raw const self.rule).read_volatile(), kind) })
     }
 
     #[inline(always)]
     pub fn walk(&mut self) -> &mut Walk {
-        // SAFETY: part of the desk that is taken.
+        // SAFETY: part of the desk that is taken, and whoever made this leaves it alone while this is used.
         unsafe { &mut *self.walk }
     }
 
@@ -262,7 +263,7 @@ pub struct Lesson {
 impl Lesson {
     #[inline(always)]
     pub fn walk(&mut self) -> &mut Walk {
-        // SAFETY: part of the desk that is taken.
+        // SAFETY: part of the desk that is taken, and whoever made this leaves it alone while this is used.
         unsafe { &mut *self.walk }
     }
 

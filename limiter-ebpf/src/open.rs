@@ -229,7 +229,7 @@ pub fn correct(ctx: &SkBuffContext) -> bool {
         counted: 0,
     };
     let length = size_of::<Correction>() as u32;
-    // SAFETY: the helper writes this many bytes, or fails; any bytes are a value.
+    // SAFETY: the helper writes this many bytes, zeros where it fails; any bytes are a value.
     let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, (&raw mut wanted).cast(), length) };
     let corrected = result == 0
         && match tables::count(&wanted.key) {

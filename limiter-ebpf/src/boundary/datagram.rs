@@ -20,7 +20,7 @@ pub fn find_datagram(ctx: &SkBuffContext, direction: Direction, found: &mut Data
 #[inline(never)]
 extern "C" fn find_payload(skb: *mut __sk_buff, is_sent: u64, found: *mut Datagram) -> u64 {
     let direction = if is_sent == 1 { Direction::Sent } else { Direction::Received };
-    // SAFETY: as in `weigh_names`.
+    // SAFETY: made of a reference that nobody else has, or null.
     let Some(found) = (unsafe { found.as_mut() }) else {
         return 0;
     };
@@ -36,7 +36,7 @@ pub fn read_sent(ctx: &SkBuffContext, segment: &mut Datagram) -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn read_sent_segment(skb: *mut __sk_buff, segment: *mut Datagram) -> u64 {
-    // SAFETY: as in `weigh_names`.
+    // SAFETY: made of a reference that nobody else has, or null.
     let Some(segment) = (unsafe { segment.as_mut() }) else {
         return 0;
     };

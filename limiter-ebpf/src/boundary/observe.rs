@@ -46,7 +46,7 @@ const ONCE: u64 = 1 << 40;
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn read_answer(skb: *mut __sk_buff, offset: u64, lengths: u64, server: *const Address) -> u64 {
-    // SAFETY: as in `weigh_names`.
+    // SAFETY: made of a reference, or null.
     if let Some(server) = unsafe { server.as_ref() } {
         let from = Responder { server, once: offset & ONCE != 0 };
         observe::answer(skb, offset as u32, part(lengths), Some(from));
@@ -57,7 +57,7 @@ extern "C" fn read_answer(skb: *mut __sk_buff, offset: u64, lengths: u64, server
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn read_query(skb: *mut __sk_buff, offset: u64, lengths: u64, server: *const Address) -> u64 {
-    // SAFETY: as in `weigh_names`.
+    // SAFETY: made of a reference, or null.
     let Some(server) = (unsafe { server.as_ref() }) else {
         return 0;
     };
@@ -79,7 +79,7 @@ pub fn find_query(cookie: u64, name: u64, message: u64, from: Responder) -> Opti
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn find_noted_query(cookie: u64, name: u64, message: u64, server: *const Address) -> u64 {
-    // SAFETY: as in `weigh_names`.
+    // SAFETY: made of a reference, or null.
     let Some(server) = (unsafe { server.as_ref() }) else {
         return 0;
     };
@@ -104,7 +104,7 @@ extern "C" fn learn_address(upper: u64, lower: u64, id: u64, now: u64, until: u6
 }
 
 // The loops below are callbacks of `bpf_loop`, which the verifier follows once and not once a turn. They must be private,
-// and find all that they change behind a pointer into map memory.
+// and find what they change behind a pointer into map memory, but for some numbers that may be any.
 
 /// Reads the name in a question.
 #[inline(always)]
@@ -113,7 +113,7 @@ pub fn read_name(naming: &mut Naming) {
 }
 
 extern "C" fn question_step(_: u32, naming: *mut Naming) -> i64 {
-    // SAFETY: `turn` passes on what `read_name` was given.
+    // SAFETY: `turn` passes on what `read_name` was given, which nobody else uses meanwhile.
     let naming = unsafe { &mut *naming };
     let names = naming.names();
     (naming.walk().question_step(names) == Step::End).into()

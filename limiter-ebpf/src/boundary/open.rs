@@ -49,6 +49,6 @@ impl Cells for Pending<'_> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn find_pending(cells: *const [Word; WAYS], tag: u16, now: u64) -> u64 {
-    // SAFETY: the verifier lets no caller through that does not point to a whole set, or to null.
+    // SAFETY: made of a reference, or null.
     unsafe { cells.as_ref() }.map_or(0, |cells| pending::find(cells, tag, now) as u64)
 }

@@ -73,7 +73,7 @@ extern "C" fn try_to_weigh(
     now: u64,
     cost: u64,
 ) -> u64 {
-    // SAFETY: as in `weigh_names`.
+    // SAFETY: both made of references, or null.
     let (Some(limit), Some(cells)) = (unsafe { limit.as_ref() }, unsafe { cells.as_ref() }) else {
         return 0;
     };
@@ -96,7 +96,7 @@ pub fn weigh_all(names: &SharedNames<Word>, kind: Kind, amount: u64, pass: Pass,
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn weigh_names(names: *const [Word; 2 * NAMES], what: u64, now: u64, amount: u64) -> u64 {
-    // SAFETY: the verifier lets no caller through that does not point to that many words, or to null.
+    // SAFETY: made of a reference to what it is cast to, as many words, or null.
     let Some(names) = (unsafe { names.cast::<SharedNames<Word>>().as_ref() }) else {
         return 0;
     };

@@ -45,7 +45,7 @@ impl Desk {
         let cpu = unsafe { bpf_get_smp_processor_id() };
         for attempt in 0..TRIES {
             let desk = WALKS.get_ptr_mut((cpu * TRIES + attempt) % MAX_WALKS)?;
-            // SAFETY: the element is there for as long as the map is.
+            // SAFETY: an element of an array; of what others may be writing, only that word is touched.
             if unsafe { (*desk).taken.compare_exchange(0, 1) } {
                 return Some(desk);
             }

@@ -78,10 +78,11 @@ pub fn set_mask() -> u32 {
 /// clock (`tick_do_update_jiffies64`).
 #[inline(always)]
 pub fn coarse_time() -> u64 {
-    // SAFETY: helpers without arguments (kernels 5.5 and 5.11).
+    // SAFETY: helpers without arguments (kernels 5.6 and 5.11).
     let (tick, read) = unsafe { (bpf_jiffies64(), || bpf_ktime_get_coarse_ns()) };
     let Some(seen) = COARSE_TIME.get_ptr_mut(0) else { return read() };
-    // SAFETY: as in `count`.
+    // SAFETY: this CPU's own element, and nothing else that reads the clock so runs on it meanwhile: XDP runs with softirqs
+    // off.
     unsafe {
         if (&raw const (*seen)[0]).read_volatile() == tick {
             return (&raw const (*seen)[1]).read_volatile();
@@ -98,7 +99,7 @@ pub fn coarse_time() -> u64 {
 #[inline(always)]
 pub fn count(rule: u32, change: impl FnOnce(&mut RuleCounters)) {
     if let Some(counters) = COUNTERS.get_ptr_mut(rule) {
-        // SAFETY: this CPU's own element, and nothing else runs on it meanwhile: XDP runs with softirqs off.
+        // SAFETY: this CPU's own element. XDP runs with softirqs off, and only sock_ops may lose a count to it.
         change(unsafe { &mut *counters });
     }
 }
@@ -109,7 +110,7 @@ pub fn count_skip(skip: Skip) {
     if skip.is_counted()
         && let Some(counters) = SKIPPED.get_ptr_mut(0)
     {
-        // SAFETY: as in `count`.
+        // SAFETY: as in `count`, and XDP is alone here.
         unsafe { (*counters).0[skip as usize] += 1 };
     }
 }

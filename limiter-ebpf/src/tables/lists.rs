@@ -74,7 +74,7 @@ impl Lists for Generation {
     #[inline(always)]
     fn entry(&self, scope: u32, length: u32, network: &Address) -> Option<Entry> {
         let key = Key { generation: self.0 as u16, scope: scope as u16, length, network: *network };
-        // SAFETY: the map is not preallocated, so what is read is never given to another key meanwhile.
+        // SAFETY: integers, copied at once. What is taken off a list meanwhile may be found as what is put on one, once.
         unsafe { PREFIXES.get(key) }.copied()
     }
 

@@ -9,7 +9,7 @@ use limiter_common::sources::{Cell as _, WAYS};
 
 use crate::atomics::Word;
 
-// Not preallocated: an element of such a map is never given to another key while somebody still reads it.
+// Not preallocated: it takes the memory of what it holds.
 #[map]
 static OPEN: HashMap<Key, Word> = HashMap::with_max_entries(MAX_OPEN, BPF_F_NO_PREALLOC);
 #[map]
@@ -39,7 +39,7 @@ pub fn known(set: u32) -> Option<&'static [Word; WAYS]> {
 /// The count of a source's open connections.
 #[inline(always)]
 pub fn count(key: &Key) -> Option<&'static Word> {
-    // SAFETY: one atomic word, and the map is not preallocated.
+    // SAFETY: one atomic word. Where it is another key's by now, that one is counted instead, until the next comparison.
     unsafe { OPEN.get(key) }
 }
 

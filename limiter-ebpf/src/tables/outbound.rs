@@ -32,7 +32,7 @@ static PATTERNS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_PATTERNS, BPF
 static NETWORKS: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MAX_NETWORKS, 0);
 #[map]
 static HOSTS: LruHashMap<u64, Host> = LruHashMap::with_max_entries(MAX_HOSTS, 0);
-// Not preallocated: an element of such a map is never given to another key while somebody still reads it.
+// Not preallocated: it takes the memory of what it holds.
 #[map]
 static LISTED: HashMap<Address, SharedNames<Word>> = HashMap::with_max_entries(MAX_LISTED, BPF_F_NO_PREALLOC);
 #[map]
@@ -78,7 +78,7 @@ pub fn host_rule(number: u32) -> Option<&'static HostRule> {
 /// The rule of a name, or of a suffix of names, that is listed.
 #[inline(always)]
 pub fn pattern(key: u64) -> Option<u32> {
-    // SAFETY: written by the daemon alone, one word at a time.
+    // SAFETY: written before the programs are attached, and no more after that.
     unsafe { PATTERNS.get(key) }.copied()
 }
 
@@ -91,14 +91,14 @@ pub fn network(address: &Address) -> Option<u32> {
 /// The listed names of an address.
 #[inline(always)]
 pub fn listed(address: &Address) -> Option<&'static SharedNames<Word>> {
-    // SAFETY: its words are atomic, and the map is not preallocated.
+    // SAFETY: as in `unlisted`; only the daemon takes addresses out of here.
     unsafe { LISTED.get(address) }
 }
 
 /// Its other names.
 #[inline(always)]
 pub fn unlisted(address: &Address) -> Option<&'static SharedNames<Word>> {
-    // SAFETY: its words are atomic. An element that is given to another key meanwhile charges that key's names once.
+    // SAFETY: its words are atomic. Where it is another key's by now, that one's names are charged once, or get one more.
     unsafe { UNLISTED.get(address) }
 }
 
@@ -139,7 +139,7 @@ pub fn shared_states(set: u32) -> Option<&'static [Word; WAYS]> {
 /// What is known of a name.
 #[inline(always)]
 pub fn host(id: NameId) -> Option<&'static Host> {
-    // SAFETY: its counters are atomic. One that is given to another name meanwhile is counted in once.
+    // SAFETY: all that is used of it are atomic words. Where it is another name's by now, that one is counted once.
     unsafe { HOSTS.get(id.bits()) }
 }
 
@@ -147,14 +147,14 @@ pub fn host(id: NameId) -> Option<&'static Host> {
 #[inline(always)]
 pub fn insert_host(id: NameId, host: &HostName) -> bool {
     let host: *const HostName = host;
-    // SAFETY: of the same size, and both are words and bytes.
+    // SAFETY: both are the same integers in the same order, and the kernel only copies them.
     HOSTS.insert(id.bits(), unsafe { &*host.cast::<Host>() }, BPF_NOEXIST.into()).is_ok()
 }
 
 /// The query that an answer is to.
 #[inline(always)]
 pub fn query(key: &QueryKey) -> Option<Query> {
-    // SAFETY: copied at once.
+    // SAFETY: integers, copied at once. Where it is another query's by now, the answer may teach that one's name.
     unsafe { QUERIES.get(key) }.copied()
 }
 
@@ -173,7 +173,7 @@ pub fn forget(key: &QueryKey) {
 /// When a flow sent its last datagram.
 #[inline(always)]
 pub fn flow(flow: &Flow) -> Option<&'static Word> {
-    // SAFETY: one atomic word.
+    // SAFETY: one atomic word. Where it is another flow's by now, that one goes on.
     unsafe { FLOWS.get(flow) }
 }
 
@@ -186,7 +186,7 @@ pub fn remember(flow: &Flow, now: u64) {
 /// Where a stream goes on, where one of its messages was cut off.
 #[inline(always)]
 pub fn awaited(stream: u64) -> Option<Awaited> {
-    // SAFETY: copied at once.
+    // SAFETY: integers, copied at once. Where it is another stream's by now, this one's messages are not found again.
     unsafe { STREAMS.get(stream) }.copied()
 }
 

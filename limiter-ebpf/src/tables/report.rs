@@ -29,7 +29,7 @@ struct Line {
 /// Whether `jiffies` has moved on since a SYN was looked at; then that is noted.
 #[inline(always)]
 pub fn is_next_tick() -> bool {
-    // SAFETY: a helper without arguments (kernel 5.5).
+    // SAFETY: a helper without arguments (kernel 5.6).
     let tick = unsafe { bpf_jiffies64() };
     if TICK.word.load() == tick {
         return false;
