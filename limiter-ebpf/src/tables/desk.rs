@@ -56,7 +56,8 @@ impl Desk {
     /// Leaves it.
     #[inline(always)]
     pub fn leave(&self) {
-        self.taken.store(0);
+        // It is taken, so this never fails. A plain store could be seen before what was written here (arm64).
+        let _ = self.taken.compare_exchange(1, 0);
     }
 
     /// Puts the name that was read here into the table of names, or notes that it was resolved again.
