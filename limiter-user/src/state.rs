@@ -2,6 +2,7 @@
 //!
 //! The counters are in pinned maps, the names and words that go with them are here. Both vanish at a reboot.
 
+mod attached;
 mod difference;
 mod file;
 mod lock;

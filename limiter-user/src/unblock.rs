@@ -12,7 +12,6 @@ use crate::bpf::lists::{List, Lists};
 use crate::bpf::outbound::{address, ip};
 use crate::bpf::{Buckets, HostBuckets, OpenTables, Pins};
 use crate::clock;
-use crate::failure::Failure;
 use crate::state::{HostRuleState, RuleState, State};
 use crate::table;
 use crate::why::{Inquiry, Target};
@@ -47,7 +46,7 @@ impl Unblocked {
     /// A target that is neither a name nor an address; nothing attached.
     pub fn free(target: &str) -> anyhow::Result<Self> {
         let parsed = target.parse()?;
-        let state = State::load()?.ok_or_else(nothing_attached)?;
+        let state = State::attached()?;
         let mut unblocked = Self { target: target.to_owned(), freed: Vec::new(), still: Vec::new() };
         if let Target::Address(ip) = parsed
             && !state.rules.is_empty()
@@ -145,11 +144,4 @@ impl Unblocked {
 /// For how many milliseconds a limit would refuse one more yet.
 const fn refused(limit: &Limit, held: limiter_common::gcra::State, now: u64) -> u64 {
     limit.retry_after(held, now).div_ceil(1_000_000)
-}
-
-fn nothing_attached() -> Failure {
-    Failure::new(
-        "nothing is attached",
-        "limits are put in force with: limiterctl attach --interface eth0 --port 80 --rate '60/min burst 60'",
-    )
 }

@@ -16,7 +16,7 @@ use crate::bpf::{HostTables, Pins, name_hash};
 use crate::clock;
 use crate::config::hostname::HostPattern;
 use crate::failure::Failure;
-use crate::state::{OutboundState, State};
+use crate::state::OutboundState;
 use crate::table;
 
 /// The answer; this is its JSON.
@@ -190,7 +190,7 @@ impl Inquiry {
     }
 
     fn of_what_is_attached() -> anyhow::Result<Self> {
-        Self::open(State::load()?.and_then(|state| state.outbound).ok_or_else(nothing_attached)?)
+        Self::open(OutboundState::attached()?)
     }
 
     /// Who is charged with a connection to a name.
@@ -308,11 +308,4 @@ impl Inquiry {
             None => format!("#{:012x}", id.bits() & 0xffff_ffff_ffff),
         })
     }
-}
-
-fn nothing_attached() -> Failure {
-    Failure::new(
-        "nothing holds limits on destinations",
-        "attach them first: limiterctl attach --cgroup shop.service --default-rate '10/s burst 10'",
-    )
 }
