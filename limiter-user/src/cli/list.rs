@@ -1,6 +1,5 @@
 //! `limiterctl list`.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -80,10 +79,6 @@ fn print<T: Serialize>(
         eprintln!("limiterctl: {nothing}");
         return Ok(ExitCode::from(NO));
     };
-    let mut stdout = io::stdout().lock();
-    match output {
-        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&answer)?)?,
-        Output::Table => writeln!(stdout, "{}", table(&answer))?,
-    }
+    output.print(&answer, table)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,15 +15,17 @@ mod reload;
 mod schemas;
 mod status;
 mod systemd;
+mod target;
 mod top;
 pub(crate) mod translate;
-mod unblock;
-mod why;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::bpf::lists::List;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::bpf::lists::List;
 pub use schemas::schemas;
 
 /// Limits how many connections a service gets, and how many it makes to each name.
@@ -44,8 +46,17 @@ enum Verb {
     Top(top::Arguments),
     List(list::Arguments),
     Events(events::Arguments),
-    Why(why::Arguments),
-    Unblock(unblock::Arguments),
+    /// Say why a name or an address is refused, by which limit, and until when
+    ///
+    /// Exits with 1 where it is not refused.
+    Why(target::Arguments),
+    /// Give a source, a name or a destination that is refused its whole burst again, and end its back-off
+    ///
+    /// Of an address, what is held against it as a source, and as a destination with each of its names. What is on the deny list
+    /// stays there, and open connections stay open; both are told.
+    ///
+    /// Exits with 1 where nothing is held against it.
+    Unblock(target::Arguments),
     /// Let prefixes pass, whatever the limits say; wins over deny
     Allow(prefixes::Arguments),
     /// Refuse prefixes, whatever the limits say
@@ -65,6 +76,17 @@ enum Output {
     Table,
     /// For programs.
     Json,
+}
+
+impl Output {
+    /// Prints an answer.
+    fn print<T: Serialize>(self, answer: &T, table: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        let text = match self {
+            Self::Json => serde_json::to_string_pretty(answer)?,
+            Self::Table => table(answer),
+        };
+        Ok(writeln!(io::stdout().lock(), "{text}")?)
+    }
 }
 
 /// Exit code of a negative answer.
@@ -87,8 +109,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Verb::Top(arguments) => top::run(&arguments).await,
             Verb::List(arguments) => list::run(&arguments),
             Verb::Events(arguments) => events::run(&arguments).await,
-            Verb::Why(arguments) => why::run(&arguments),
-            Verb::Unblock(arguments) => unblock::run(&arguments),
+            Verb::Why(arguments) => target::why(&arguments),
+            Verb::Unblock(arguments) => target::unblock(&arguments),
             Verb::Allow(arguments) => prefixes::run(List::Allow, &arguments),
             Verb::Deny(arguments) => prefixes::run(List::Deny, &arguments),
             Verb::Confirm(arguments) => confirm::run(&arguments).await,

@@ -1,7 +1,7 @@
 //! `limiterctl allow` and `limiterctl deny`.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -112,7 +112,7 @@ pub fn run(list: List, arguments: &Arguments) -> anyhow::Result<ExitCode> {
             warn(list, &state, &listed);
             println!("limiterctl: {} {}, and no other", count(listed.len()), done(list));
         }
-        Verb::List { output } => print(&state, lists()?.read(list), *output)?,
+        Verb::List { output } => output.print(&rows(&state, lists()?.read(list)), |rows| table(rows))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -196,7 +196,7 @@ fn warn(list: List, state: &State, listed: &[Listed]) {
     }
 }
 
-fn print(state: &State, mut listed: Vec<Listed>, output: Output) -> anyhow::Result<()> {
+fn rows(state: &State, mut listed: Vec<Listed>) -> Vec<Row> {
     listed.sort_unstable_by_key(|listed| (listed.scope, listed.network));
     let now = clock::now();
     let rows = listed.into_iter().map(|listed| Row {
@@ -204,24 +204,16 @@ fn print(state: &State, mut listed: Vec<Listed>, output: Output) -> anyhow::Resu
         rule: state.rule(listed.scope).map(|rule| rule.name.clone()),
         until: (listed.until != FOREVER).then(|| table::time((listed.until - now).cast_signed())),
     });
-    let rows: Vec<Row> = rows.collect();
-    let mut stdout = io::stdout().lock();
-    match output {
-        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&rows)?)?,
-        Output::Table => {
-            let mut table = table::new(["prefix", "rule", "until"]);
-            for row in rows {
-                let until = row.until.as_deref().map(table::whole_seconds);
-                table.add_row([
-                    row.prefix,
-                    row.rule.unwrap_or_else(|| "all".into()),
-                    until.unwrap_or_default(),
-                ]);
-            }
-            writeln!(stdout, "{table}")?;
-        }
+    rows.collect()
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = table::new(["prefix", "rule", "until"]);
+    for Row { prefix, rule, until } in rows {
+        let until = until.as_deref().map(table::whole_seconds).unwrap_or_default();
+        table.add_row([prefix, rule.as_deref().unwrap_or("all"), &until]);
     }
-    Ok(())
+    table.to_string()
 }
 
 fn count(prefixes: usize) -> String {

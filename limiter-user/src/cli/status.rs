@@ -1,6 +1,5 @@
 //! `limiterctl status`.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -23,11 +22,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     host::check_privileges()?;
     let status = Status::read()?;
-    let mut stdout = io::stdout().lock();
     match arguments.output {
-        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&status)?)?,
         Output::Table if status.mode == Mode::Off => eprintln!("limiterctl: nothing is attached"),
-        Output::Table => writeln!(stdout, "{}", status.table())?,
+        output => output.print(&status, Status::table)?,
     }
     Ok(if status.mode == Mode::Off { ExitCode::from(NO) } else { ExitCode::SUCCESS })
 }
