@@ -12,9 +12,10 @@ use crate::bpf::lists::{List, Lists};
 use crate::bpf::outbound::{address, ip};
 use crate::bpf::{Buckets, HostBuckets, OpenTables, Pins};
 use crate::clock;
+use crate::config::target::Target;
 use crate::state::{HostRuleState, RuleState, State};
 use crate::table;
-use crate::why::{Inquiry, Target};
+use crate::why::Inquiry;
 
 /// The answer; this is its JSON.
 #[derive(Debug, JsonSchema, Serialize)]

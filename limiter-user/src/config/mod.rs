@@ -12,6 +12,7 @@ pub mod network;
 pub mod ports;
 pub mod prefix;
 pub mod rate;
+pub mod target;
 
 use crate::failure::Failure;
 
