@@ -3,6 +3,7 @@
 mod attach;
 pub mod batch;
 mod buckets;
+pub mod cgroup;
 mod follow;
 mod link;
 pub mod lists;

@@ -10,7 +10,7 @@ use aya::programs::{SockOps, TestRun as _, TestRunOptions};
 use limiter_common::maps::{self, MAX_OPEN};
 use limiter_common::open::{Correction, EventCounters, Key};
 
-use super::outbound::{MODE, frame};
+use super::cgroup::{MODE, frame};
 use super::tables::{add, over_cpus};
 use super::{Pins, Programs};
 

@@ -18,7 +18,7 @@ use super::plan::action;
 pub use super::plan::{Plan, plan};
 use super::proof::{Claim, Extent};
 use super::{Order, lists};
-use crate::bpf::outbound::ON_CGROUPS;
+use crate::bpf::cgroup::ON_CGROUPS;
 use crate::bpf::{
     self, Attached, HostTables, INBOUND, Link, Mode, Pins, Programs, XdpMode, cgroup_link, interface_link,
     open::COUNT_OPEN,

@@ -11,7 +11,7 @@ use limiter_common::verdict::Reason;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::bpf::outbound::ON_CGROUPS;
+use crate::bpf::cgroup::ON_CGROUPS;
 use crate::bpf::{HostTables, Pins, cgroup_link};
 use crate::state::{Again, AttachedCgroup, HostRuleState, OutboundState};
 use crate::table;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::super::words;
 use super::Follower;
-use crate::bpf::outbound::ON_CGROUPS;
+use crate::bpf::cgroup::ON_CGROUPS;
 use crate::bpf::{Programs, cgroup_link};
 use crate::cgroup::Cgroup;
 use crate::clock;
