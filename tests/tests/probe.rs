@@ -11,6 +11,8 @@ use limiter_tests::bpf;
 use limiter_tests::cgroup::Cgroup;
 use limiter_tests::daemon::{Daemon, Machine};
 use limiter_tests::net::{Host, LinkOptions, link};
+use limiter_user::bpf::Pins;
+use limiter_user::bpf::reports::ReportCounts;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -110,6 +112,8 @@ fn what_is_attached_was_tried_and_nothing_real_was_counted() {
         let settings = ["number", "max_open", "backoff_ms", "v4", "v6"];
         counted.retain(|(path, number)| *number > 0 && !settings.iter().any(|end| path.ends_with(end)));
         assert_eq!(counted, []);
+        let reports = scene.machine.sandbox.run(|| ReportCounts::read(&Pins::locate()).unwrap());
+        assert_eq!(reports, ReportCounts::default(), "events are of what is real");
         assert_eq!(status["source_table"]["used"], 0);
         assert!(!scene.probe().exists());
         assert!(scene.cgroup.processes().is_empty());

@@ -12,6 +12,7 @@ pub mod open;
 pub mod outbound;
 mod pins;
 pub mod probe;
+mod quiet;
 pub mod reports;
 mod reset;
 mod runs;

@@ -2,7 +2,7 @@
 //!
 //! Port 0 and a rule number that no rule has are all that the trial of the program for interfaces takes; it runs on packets
 //! that are in no queue (`BPF_PROG_TEST_RUN`). For the programs on cgroups some address is under a rule of its own meanwhile.
-//! So what real rules count and hold stays as it is.
+//! So what real rules count and hold stays as it is, and nothing of it is reported.
 
 use std::net::IpAddr;
 
@@ -19,6 +19,7 @@ use limiter_common::rule::{Action, Charge, PortSet, Rule};
 use limiter_common::sources::{Set, pack};
 
 use super::outbound::address;
+use super::quiet::Tried;
 use super::{Programs, RuleTotals, Tables};
 use crate::clock;
 
@@ -71,10 +72,14 @@ impl Programs {
     ///
     /// As the kernel says.
     pub fn try_syn(&mut self, number: u32, syn: Syn, is_v6: bool) -> anyhow::Result<Seen> {
+        let source =
+            Tried::Source(number, if is_v6 { Address::from_v6([0; 16]) } else { Address::from_v4([0; 4]) });
         self.put_total(number, syn)?;
+        self.hush(&[source])?;
         self.put_probe_port(number)?;
         let seen = self.show_syn(number, is_v6);
         self.put_probe_port(0)?;
+        self.speak(&[source])?;
         seen
     }
 
@@ -85,6 +90,7 @@ impl Programs {
     /// As the kernel says. What was put is for [`Self::unmark`] to take away.
     pub fn mark(&mut self, addresses: &[IpAddr]) -> anyhow::Result<()> {
         self.put_shared_state(pack(SHARED_TAG, PAUSED.back_off(clock::now())))?;
+        self.hush(&destinations(addresses))?;
         let mut rule = HostRule { shared: 1, ..HostRule::default() };
         rule.limits[Kind::Rate as usize] = PAUSED;
         let mut rules: Array<&mut MapData, HostRule> = self.map_mut(maps::HOST_RULES).try_into()?;
@@ -107,6 +113,7 @@ impl Programs {
             // Where putting them failed, some are not there.
             let _ = networks.remove(&host(*ip));
         }
+        self.speak(&destinations(addresses))?;
         self.put_shared_state(0)
     }
 
@@ -167,6 +174,10 @@ const fn limit(count: u64, per: u64, burst: u64, backoff: u64) -> Limit {
         Ok(limit) => limit,
         Err(_) => panic!("a limit that the kernel can hold"),
     }
+}
+
+fn destinations(addresses: &[IpAddr]) -> Vec<Tried> {
+    addresses.iter().map(|ip| Tried::Destination(PROBE_RULE, *ip)).collect()
 }
 
 fn host(ip: IpAddr) -> Prefix<[u64; 2]> {

@@ -5,7 +5,7 @@
 use anyhow::Context as _;
 use aya::maps::{MapData, RingBuf};
 use limiter_common::name::NameId;
-use limiter_common::outbound::{Kind, PROBE_RULE, Subject};
+use limiter_common::outbound::{Kind, Subject};
 use limiter_common::report::Report;
 use limiter_common::verdict::Reason;
 use tokio::io::unix::AsyncFd;
@@ -56,7 +56,7 @@ impl Refusals {
 
     /// Tells of a report. What cannot be looked up is told by its number.
     pub fn tell(&self, report: &Report, state: &State, outbound: Option<&HostTables>) {
-        let Some(reason) = report.why().filter(|_| !is_trial(report)) else { return };
+        let Some(reason) = report.why() else { return };
         let direction = if report.has(Report::OUTBOUND) { Direction::Outbound } else { Direction::Inbound };
         let refusal = Refusal {
             direction,
@@ -82,11 +82,6 @@ impl Refusals {
         let (limit, state) = self.sources.of(report).ok()??;
         Some(milliseconds(limit.retry_after(state, report.time)))
     }
-}
-
-/// Whether it is of what this program tried itself: see [`crate::bpf::probe`].
-const fn is_trial(report: &Report) -> bool {
-    if report.has(Report::OUTBOUND) { report.rule == PROBE_RULE } else { report.port == 0 }
 }
 
 fn host_retry(report: &Report, reason: Reason, tables: &HostTables) -> Option<u64> {
