@@ -1,5 +1,6 @@
 //! `--metrics`, and a place that is taken.
 
+use std::fs;
 use std::net::{TcpListener, TcpStream};
 
 use super::{ADDRESS, Scene, get};
@@ -56,4 +57,30 @@ fn a_taken_default_is_a_warning_and_a_taken_address_an_error() {
         assert!(said.stderr.starts_with(&format!("limiterctl: {cause}\n  ")), "{said:?}");
         assert!(!scene.machine.has_pins(), "{address}: nothing is attached");
     }
+}
+
+#[test]
+fn a_reload_leaves_metrics_where_they_are_and_refuses_a_key_for_them() {
+    let scene = Scene::new();
+    let host = &scene.machine.host;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |begin: &str, rate: &str| {
+        let rule = format!("[[inbound.rule]]\nname = \"web\"\nports = [80]\nrate = \"{rate}\"\n");
+        fs::write(file.path(), format!("{begin}[inbound]\ninterfaces = [\"eth0\"]\n{rule}")).unwrap();
+    };
+    write("", "1/s");
+    let _daemon = scene.machine.attach(&["--config", file.path().to_str().unwrap(), "--metrics", ELSEWHERE]);
+    for (begin, rate, code) in [("", "2/s", 0), ("metrics = \"127.0.0.1:9469\"\n", "3/s", 2)] {
+        write(begin, rate);
+        let said = scene.machine.limiterctl(&["reload"]);
+        assert_eq!(said.code, code, "{said:?}");
+        let cure = "limiterctl attach --metrics";
+        assert!(
+            code == 0 || said.stderr.contains("no key 'metrics'") && said.stderr.contains(cure),
+            "{said:?}"
+        );
+        assert_eq!(get(host, ELSEWHERE, "/metrics").status(), 200);
+        assert!(host.run(|| TcpStream::connect(ADDRESS)).is_err(), "and nowhere else");
+    }
+    assert_eq!(scene.machine.status()["rules"][0]["rate"], "2/second burst 5");
 }

@@ -25,6 +25,8 @@ const NEEDED: [(&str, &str); 6] = [
     ("group", "group = \"shop\""),
     ("hosts", "hosts = [\"google.com\", \"*.google.com\"]"),
 ];
+/// What is about one run of the daemon, and so has a flag of `attach` and no key.
+const FLAGS: [&str; 4] = ["for", "fresh", "keep", "metrics"];
 /// The key as which the parser hands over a date or a time.
 const DATE: &str = "$__toml_private_datetime";
 const SYNTAX: &str =
@@ -66,7 +68,12 @@ fn unknown_key(message: &str) -> Option<(String, String)> {
         ));
     }
     let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
-    let cure = format!("{}known here: {}", suggestion(word, known.iter().copied()), known.join(", "));
+    let begin = if FLAGS.contains(&word) {
+        format!("give it as a flag: limiterctl attach --{word}; ")
+    } else {
+        suggestion(word, known.iter().copied())
+    };
+    let cure = format!("{begin}known here: {}", known.join(", "));
     Some((format!("there is no key '{word}' here"), cure))
 }
 

@@ -24,6 +24,7 @@ fn what_is_no_table_and_what_is_missing_is_pointed_at() {
                 "1:2: there is no key 'inbund' here",
                 "did you mean 'inbound'? known here: inbound, outbound, app",
             ),
+            ("[metrics]", "1:2: there is no key 'metrics' here", "flag: limiterctl attach --metrics"),
             ("inbound = 3", "1:11: here is the number 3, and should be a table", "header in brackets"),
             ("inbound = [1]", "1:11: here is a list, and should be a table", "header in brackets"),
             ("[inbound", "1:9: unclosed table, expected `]`", "the name of a table in brackets"),
