@@ -3,7 +3,8 @@
 //! A report is for people, not for accounts: counters have every refusal. So who is refused all the time is told of once a
 //! second, and what the daemon is too slow for is lost, and counted.
 
-use crate::key::Address;
+use crate::key::{Address, Place, Secret};
+use crate::outbound::{Settings, Subject};
 use crate::verdict::Reason;
 
 /// One refusal, as it lies in the ring buffer.
@@ -72,6 +73,18 @@ pub const fn is_due(last: u64, now: u64) -> bool {
 
 /// How many times of last reports are kept in each direction. Who shares one with somebody is told of less often.
 pub const SLOTS: u32 = 4096;
+
+/// Which of them is of a source with this place.
+#[inline(always)]
+pub const fn source_slot(place: Place) -> u32 {
+    place.set(SLOTS - 1)
+}
+
+/// Which of them is of a destination.
+#[inline(always)]
+pub fn destination_slot(settings: &Settings, subject: Subject) -> u32 {
+    SLOTS + Place::of_key(&Secret(settings.places), subject.rule, subject.key).set(SLOTS - 1)
+}
 
 /// Words of [`REPORTS_COUNTED`](crate::maps::REPORTS_COUNTED): how many reports went to the daemon.
 pub const REPORTED: u32 = 0;

@@ -3,10 +3,10 @@
 //! A flood is refused for little: of the SYNs in one tick only the first is looked at any further.
 
 use aya_ebpf::programs::XdpContext;
-use limiter_common::key::{Address, Place, Secret};
+use limiter_common::key::{Address, Place};
 use limiter_common::outbound::{Settings, Subject};
 use limiter_common::packet::Syn;
-use limiter_common::report::{self, Report, SLOTS};
+use limiter_common::report::{self, Report, destination_slot, source_slot};
 use limiter_common::sources::Cell as _;
 
 use crate::boundary::report as boundary;
@@ -29,7 +29,7 @@ pub fn syn(syn: &Syn, number: u32, reason: u32, flags: u32) {
     let Some(rule) = sources::rule(number) else { return };
     let place = Place::of(sources::secret(), number, &syn.source, rule.mask(syn.v6));
     let (address, port) = (syn.source, syn.destination_port.into());
-    submit(place.set(SLOTS - 1), Report { time: 0, name: 0, address, rule: number, reason, port, flags });
+    submit(source_slot(place), Report { time: 0, name: 0, address, rule: number, reason, port, flags });
 }
 
 /// Reports what was refused on its way to an address, unless who refused it was reported within the last second.
@@ -40,11 +40,10 @@ pub fn outbound(answer: Answer, address: &Address, port: u16) {
         Some(id) => (id.bits(), Subject::name(id)),
         None => (0, Subject::address(refusal.rule, address)),
     };
-    let place = Place::of_key(&Secret(settings.places), subject.rule, subject.key);
     let flags = Report::OUTBOUND | if settings.has(Settings::MONITOR) { Report::MONITOR } else { 0 };
     let (rule, reason) = (refusal.rule, refusal.reason as u32);
     let report = Report { time: 0, name, address: *address, rule, reason, port: port.into(), flags };
-    submit(SLOTS + place.set(SLOTS - 1), report);
+    submit(destination_slot(settings, subject), report);
 }
 
 /// Whoever notes the time first reports; another CPU that saw the same is too late.

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use anyhow::Context as _;
 use aya::maps::{Array, MapData};
-use limiter_common::key::{Address, Place, Secret};
+use limiter_common::key::{Address, Place};
 use limiter_common::maps;
 use limiter_common::outbound::{Settings, Subject};
-use limiter_common::report::SLOTS;
+use limiter_common::report::{destination_slot, source_slot};
 
 use super::Programs;
 use super::outbound::address;
@@ -58,16 +58,13 @@ impl Programs {
 }
 
 impl Tried {
-    /// Where the programs note it: see `report.rs` there.
+    /// Where the programs note it.
     fn slot(self, settings: &Settings) -> u32 {
         match self {
             Self::Source(rule, source) => {
-                Place::of_key(&settings.sources, rule, source.halves()).set(SLOTS - 1)
+                source_slot(Place::of_key(&settings.sources, rule, source.halves()))
             }
-            Self::Destination(rule, ip) => {
-                let Subject { rule, key } = Subject::address(rule, &address(ip));
-                SLOTS + Place::of_key(&Secret(settings.places), rule, key).set(SLOTS - 1)
-            }
+            Self::Destination(rule, ip) => destination_slot(settings, Subject::address(rule, &address(ip))),
         }
     }
 }
