@@ -62,10 +62,21 @@ impl Machine {
         command
     }
 
-    /// Runs a verb to its end.
+    /// Runs a verb to its end. One that does not end, as an `attach` that should have failed, is killed and fails the test.
     #[track_caller]
     pub fn limiterctl(&self, arguments: &[&str]) -> Said {
-        self.command(arguments).output().expect("limiterctl starts").into()
+        let mut command = self.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("limiterctl starts");
+        let pid = Pid::from_raw(child.id() as i32);
+        let (end, output) = channel();
+        thread::spawn(move || end.send(child.wait_with_output().expect("a child can be waited for")));
+        if let Ok(output) = output.recv_timeout(PATIENCE) {
+            return output.into();
+        }
+        // It may have ended by itself just now.
+        let _ = kill(pid, Signal::SIGKILL);
+        let said = output.recv().map(Said::from);
+        panic!("limiterctl {arguments:?} did not end in {PATIENCE:?}: {said:?}");
     }
 
     /// What `limiterctl status --output json` says.
