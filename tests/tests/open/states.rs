@@ -3,10 +3,15 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::process::Stdio;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::server::{CLOSE, HALF, KEEP, RESET};
 use super::{PORT, Scene, Server, dial, reset};
+use aya::maps::{HashMap, Map, MapData};
+use limiter_common::maps;
+use limiter_common::open::Key;
+use limiter_user::bpf::Pins;
 use socket2::{Domain, Socket, Type};
 
 const SOURCES: [(&str, &str); 2] = [("10.1.0.5", "10.1.0.5/32"), ("fd01::5", "fd01::/64")];
@@ -166,6 +171,31 @@ fn connections_outlive_their_listener() {
     assert_eq!(scene.machine.status()["connections"]["events"]["healed"], 1);
 }
 
+/// While nothing is open the daemon compares only each 30 s; an event ends that rest, so that what it loses soon heals.
+#[test]
+fn a_count_that_is_lost_is_found_again_although_the_daemon_rests() {
+    const WELL_BEFORE_THE_REST_ENDS: Duration = Duration::from_secs(20);
+    let scene = Scene::new();
+    let _daemon = scene.attach(&["--max-open", "3"]);
+    let _server = Server::start(&scene.machine.host);
+    let _open = scene.connect_all("10.1.0.5", 1);
+    scene.agree_on("10.1.0.5/32", 1);
+    scene.machine.sandbox.run(|| {
+        let data = Pins::locate().map(maps::OPEN).unwrap();
+        let mut counts: HashMap<MapData, Key, u64> = Map::HashMap(data).try_into().unwrap();
+        let keys: Vec<_> = counts.keys().map(Result::unwrap).collect();
+        assert_eq!(keys.len(), 1);
+        counts.remove(&keys[0]).unwrap();
+    });
+    let lost = Instant::now();
+    while scene.machine.status()["connections"]["events"]["healed"] == 0 {
+        assert!(lost.elapsed() < WELL_BEFORE_THE_REST_ENDS, "it is still lost");
+        thread::sleep(Duration::from_millis(100));
+    }
+    scene.agree_on("10.1.0.5/32", 1);
+    assert_eq!(scene.machine.status()["connections"]["events"]["healed"], 1);
+}
+
 /// What the kernel does not take into a full queue is not open, though the client thinks so.
 #[test]
 fn with_a_full_accept_queue_the_counts_are_what_the_kernel_took() {
@@ -206,7 +236,7 @@ fn two_hundred_sources_at_once() {
     let sources: Vec<IpAddr> = (0..200u8).map(|i| [10, 1, 3, i].into()).collect();
     let open: Vec<_> = scene.client.run(|| {
         let each = |source: &IpAddr| (0..5).map(|_| dial(*source)).collect::<Vec<_>>();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let half =
                 |sources| scope.spawn(move || -> Vec<_> { <[IpAddr]>::iter(sources).map(each).collect() });
             let halves = [half(&sources[..100]), half(&sources[100..])];
