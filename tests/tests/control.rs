@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use limiter_tests::control::{ask, connect, connect_as};
@@ -111,6 +112,24 @@ fn nobody_but_root_gets_an_answer() {
     };
     assert!(heard(0));
     assert!(!heard(NOBODY), "an answer for nobody");
+}
+
+/// With `[app]` others may go through the directory, and no further: see app.rs.
+#[test]
+fn what_lies_beside_it_is_for_root_alone() {
+    let (server, _client) = machine();
+    let _daemon = attach(&server);
+    let mode = |path: &Path| {
+        let about = fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        about.permissions().mode() & 0o7777
+    };
+    server.sandbox.run(|| {
+        let directory = Path::new("/run/limiterctl");
+        assert_eq!(mode(directory), 0o700);
+        for name in ["control.sock", "state.json", "lock"] {
+            assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
+        }
+    });
 }
 
 #[test]
