@@ -7,7 +7,8 @@ mod properties;
 mod recent;
 
 use super::{Defaults, Input, Translation, translate};
-use crate::cli::translate::accepts;
+use crate::cli::translate::{accepts, order, order_of_file};
+use crate::daemon::Order;
 use crate::failure::Failure;
 
 /// What becomes of rules on a machine whose default route leads to eth0.
@@ -31,9 +32,18 @@ fn command(rules: &[&str]) -> String {
 fn said(translation: &Translation) -> String {
     let words = translation.command.as_ref().unwrap_or_else(|| panic!("{translation:?}"));
     accepts(words).expect("attach takes what is printed");
+    let file = translation.file.as_ref().expect("what is a command is a file as well");
+    assert_eq!(held(order(words)), held(order_of_file(file)), "{words:?}\n{file}");
     let line = translation.line().expect("there is a command");
     assert_eq!(shlex::split(&line).as_ref(), Some(words), "a shell reads it back");
     line.strip_prefix("limiterctl attach --interface eth0 ").unwrap_or(&line).to_owned()
+}
+
+/// All that is to be held and where, but for what the rule is called.
+fn held(order: Result<Order, Failure>) -> String {
+    let mut order = order.unwrap_or_else(|failure| panic!("{failure:?}"));
+    order.policy.rules.iter_mut().for_each(|rule| rule.name.clear());
+    format!("{:?} {:?} {:?}", order.interfaces, order.policy, order.lists)
 }
 
 /// Why the first of these rules that is refused has no equal.
@@ -50,7 +60,7 @@ fn notes(rules: &[&str]) -> Vec<String> {
     translated(rules).unwrap_or_else(|failure| panic!("{rules:?}: {failure:?}")).notes
 }
 
-/// Whatever has two forms says the same in both; `properties` holds that for all rules.
+/// How the file is written. That it holds the same as the command is held for every rule of these tests.
 #[test]
 fn what_is_a_command_is_a_file_as_well() {
     let rules = [

@@ -3,10 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{on, translated};
+use super::{held, on, translated};
 use crate::cli::translate::{accepts, order, order_of_file};
-use crate::daemon::Order;
-use crate::failure::Failure;
 use crate::translate::{Input, translate};
 
 /// Words that neither iptables nor nft nor this knows.
@@ -77,18 +75,27 @@ fn rule() -> impl Strategy<Value = String> {
     prop_oneof![iptables(), nft()]
 }
 
-/// All that is to be held and where, but for what the rule is called.
-fn held(order: Result<Order, Failure>) -> String {
-    let mut order = order.unwrap_or_else(|failure| panic!("{failure:?}"));
-    order.policy.rules.iter_mut().for_each(|rule| rule.name.clear());
-    format!("{:?} {:?} {:?}", order.interfaces, order.policy, order.lists)
+/// Two rules of iptables' recent that belong together: the one kind with a back-off.
+fn pair() -> impl Strategy<Value = Vec<String>> {
+    let check = (select(vec!["--update", "--rcheck"]), 1u64..100_000, 1u64..30);
+    (matches(), check, any::<bool>()).prop_map(|(matches, (check, seconds, hits), noted_first)| {
+        let rule = |recent: &str| format!("iptables -A INPUT {matches} -m recent {recent}");
+        let mut pair =
+            vec![rule("--set"), rule(&format!("{check} --seconds {seconds} --hitcount {hits} -j DROP"))];
+        if !noted_first {
+            pair.reverse();
+        }
+        pair
+    })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn rules_become_what_attach_takes_or_are_refused(rules in prop::collection::vec(rule(), 1..3)) {
+    fn rules_become_what_attach_takes_or_are_refused(
+        rules in prop_oneof![3 => prop::collection::vec(rule(), 1..3), 1 => pair()],
+    ) {
         let rules: Vec<_> = rules.iter().map(String::as_str).collect();
         if let Ok(translation) = translated(&rules) {
             prop_assert_eq!(translation.command.is_none(), !translation.refused.is_empty());
