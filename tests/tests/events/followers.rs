@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use limiter_tests::control::{ask, connect};
 use limiter_tests::daemon::Machine;
+use limiter_tests::dns::Answer;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use super::{FILE, Scene};
+use super::{FILE, Scene, outbound};
 
 /// `limiterctl events --follow`, as it goes on.
 struct Follower {
@@ -128,4 +129,28 @@ fn eight_may_follow_and_slow_ones_hold_nobody_up() {
         thread::sleep(Duration::from_millis(10));
     }
     panic!("their places were never free again");
+}
+
+/// A follower that reads nothing, while more is told than the socket, the server and the channel hold.
+#[test]
+fn who_reads_too_slowly_is_told_how_much_he_lost() {
+    const NAMES: u64 = 6000;
+    let scene = outbound::Scene::new();
+    scene.zone.otherwise(|name| Answer::numbered(300, name));
+    let (_daemon, mut client) = scene.attach(&["--default-rate", "1/hour burst 1"]);
+    let mut slow = connect(&scene.machine);
+    slow.write_all(b"GET /v1/events?follow=true HTTP/1.0\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(slow).lines().map(|line| line.expect("more comes in time"));
+    assert!(lines.next().unwrap().ends_with(" 200 OK"));
+    // The first to each name is admitted, and the second refused and told of.
+    for _ in 0..2 {
+        client.names(0..NAMES, "n{}.test", outbound::DNS, 2);
+    }
+    // A test that waits in vain is ended by the time that a read may take.
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let mut events = events.skip_while(|event| event["kind"] != "lost");
+    let lost = events.next().unwrap();
+    println!("{lost}");
+    assert!(lost["count"].as_u64().unwrap() > 0 && lost["time"].is_string(), "{lost}");
+    assert_eq!(events.next().unwrap()["kind"], "refusal", "and it goes on");
 }
