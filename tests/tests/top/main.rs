@@ -2,27 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::num::NonZero;
-use std::process::{Child, Command, ExitStatus};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+mod cost;
+mod screen;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
 use limiter_tests::cgroup::Cgroup;
 use limiter_tests::client::Client;
 use limiter_tests::client::protocol::How;
-use limiter_tests::daemon::{Daemon, Machine, binary};
+use limiter_tests::daemon::{Daemon, Machine};
 use limiter_tests::net::{Host, LinkOptions, connect_from, link};
-use limiter_tests::packet::Frame;
-use limiter_tests::stream::{Flood, Order, Sources};
-use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::{LocalFlags, tcgetattr};
-use nix::unistd::{Pid, SysconfVar, sysconf};
-use vt100::Parser;
+use nix::unistd::Pid;
+use screen::Screen;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const SERVER: &str = "10.0.0.1";
@@ -70,103 +64,6 @@ impl Scene {
         let mut command = self.server.command(&["top"]);
         command.env("TERM", "xterm-256color").env_remove("NO_COLOR").envs(variables.iter().copied());
         Screen::start(command, size)
-    }
-}
-
-/// A terminal on which something runs. Dropping it kills that.
-struct Screen {
-    child: Child,
-    /// Where somebody sits.
-    person: File,
-    parser: Arc<Mutex<(Parser, Vec<u8>)>>,
-}
-
-impl Screen {
-    fn start(mut command: Command, (columns, rows): (u16, u16)) -> Self {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).unwrap();
-        let ours = || pty.slave.try_clone().unwrap();
-        let child = command.stdin(ours()).stdout(ours()).stderr(ours()).spawn().expect("limiterctl starts");
-        // The command holds the other end as well, and while it does, nobody is told that it is closed.
-        drop((command, pty.slave));
-        let person = File::from(pty.master);
-        let some = |count| NonZero::new(count).expect("a terminal has room");
-        let parser = Arc::new(Mutex::new((Parser::new(some(rows), some(columns), 0), Vec::new())));
-        let (mut reader, shown) = (person.try_clone().unwrap(), Arc::clone(&parser));
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = reader.read(&mut bytes) {
-                let mut shown = shown.lock().unwrap();
-                shown.0.process(&bytes[..count]);
-                shown.1.extend_from_slice(&bytes[..count]);
-            }
-        });
-        Self { child, person, parser }
-    }
-
-    fn text(&self) -> String {
-        self.parser.lock().unwrap().0.screen().contents()
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.person.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// What is shown once this holds.
-    #[track_caller]
-    fn when(&self, holds: impl Fn(&str) -> bool) -> String {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let text = self.text();
-            if holds(&text) {
-                return text;
-            }
-            assert!(Instant::now() < end, "it never came to be so:\n{text}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    #[track_caller]
-    fn shows(&self, part: &str) -> String {
-        self.when(|text| text.contains(part))
-    }
-
-    /// How it ended, and whether the terminal is what it was.
-    #[track_caller]
-    fn end(mut self) -> ExitStatus {
-        let end = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < end, "it never ended:\n{}", self.text());
-            thread::sleep(Duration::from_millis(20));
-        }
-        let flags = tcgetattr(&self.person).unwrap().local_flags;
-        assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG), "{flags:?}");
-        let is_back = |(parser, _): &(Parser, Vec<u8>)| {
-            !parser.screen().alternate_screen() && !parser.screen().hide_cursor()
-        };
-        while !is_back(&self.parser.lock().unwrap()) {
-            assert!(Instant::now() < end, "the terminal is not what it was:\n{}", self.text());
-            thread::sleep(Duration::from_millis(20));
-        }
-        self.child.wait().unwrap()
-    }
-
-    /// Seconds that it has computed so far.
-    fn computed(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        #[expect(clippy::cast_precision_loss, reason = "it is a hundred")]
-        let per_second = sysconf(SysconfVar::CLK_TCK).unwrap().unwrap() as f64;
-        ticks / per_second
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // One that has ended is no failure here.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -297,35 +194,4 @@ fn where_it_cannot_be_shown_there_is_a_cause_and_a_cure() {
     let screen = scene.top((80, 24), &[("TERM", "dumb")]);
     screen.shows("limiterctl status");
     assert_eq!(screen.end().code(), Some(2));
-}
-
-/// Sources with a cell each, and traffic all the while; the promise is 2 %, on a machine that does nothing else.
-#[test]
-fn it_takes_little_of_a_processor_also_with_a_hundred_thousand_sources() {
-    const TIME: Duration = Duration::from_secs(20);
-    let scene = Scene::new();
-    // With resets, XDP on a veth is generic, and SYNs that a program sends are not seen.
-    let _daemon = scene.server.attach(&[&INBOUND[..], &["--action", "drop"]].concat());
-    let sources = Sources { first: Ipv4Addr::new(32, 0, 0, 0), bits: 17 };
-    let syn = Frame::ipv4(SOURCE, SERVER).macs(scene.client.mac("eth0"), scene.server.host.mac("eth0"));
-    let syn = syn.tcp(40_000, 80).syn().build();
-    let flood = Flood::rewriting(&scene.client, "eth0", &syn, sources, Order::InTurn);
-    scene.client.run(|| flood.send(1 << 17));
-    let used = || scene.server.status()["source_table"]["used"].as_u64().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while used() < 100_000 {
-        assert!(Instant::now() < end, "{} cells", used());
-        scene.client.run(|| flood.send(1 << 14));
-    }
-    let screen = scene.top((160, 50), &[]);
-    screen.shows("enforce");
-    thread::sleep(Duration::from_secs(2));
-    let (start, before) = (Instant::now(), screen.computed());
-    while start.elapsed() < TIME {
-        scene.client.run(|| flood.send(64));
-        thread::sleep(Duration::from_millis(10));
-    }
-    let share = 100.0 * (screen.computed() - before) / start.elapsed().as_secs_f64();
-    println!("{}\n{} cells, {share:.2} % of one CPU ({})", screen.text(), used(), binary().display());
-    assert!(share < 5.0, "{share:.2} % of one CPU");
 }
