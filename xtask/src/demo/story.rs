@@ -15,7 +15,7 @@ use crate::connect::{self, got_in, refused};
 
 /// Every refusal is to be seen at once, so the budget for resets is a large one.
 const ATTACH: &str = "sudo limiterctl attach --interface eth0 --port 80 --rate '60/min burst 10' \\
-    --reset-rate 100000/s --reset-total-rate 200000/s";
+  --reset-rate 100000/s --reset-total-rate 200000/s";
 pub const STATUS: &str = "sudo limiterctl status";
 pub const DETACH: &str = "sudo limiterctl detach";
 /// The last word of `attach`, when all is in force.
