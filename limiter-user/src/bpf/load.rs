@@ -87,6 +87,8 @@ impl Programs {
             }
         }
         let ebpf = loader.load(OBJECT).map_err(|error| explain(error, sizes.of(maps::SOURCES)))?;
+        // It holds all types of the kernel, 10 MiB of memory and more, and the programs need some as well.
+        drop(loader);
         let mut programs = Self { ebpf };
         programs.write_settings(entries, secrets)?;
         let mut needed = Vec::new();
